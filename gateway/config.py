@@ -1,0 +1,182 @@
+"""What can be configured: frozen values with units in their names, their bounds and their defaults.
+
+No I/O here: `control.source` reads a TOML file into a `Config` and reports what is wrong with it.
+Every setting is explained in gateway/README.md, and a test fails where one is missing there.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, ClassVar, Literal
+
+from annotated_types import Ge, Gt, Le
+
+__all__ = [
+    "ArmConfig",
+    "BackendConfig",
+    "BatchingConfig",
+    "Config",
+    "LimitsConfig",
+    "ListenConfig",
+    "LogConfig",
+    "ModelConfig",
+    "ShadowConfig",
+    "SplitConfig",
+]
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
+
+Ratio = Annotated[float, Ge(0), Le(1)]
+PositiveInt = Annotated[int, Ge(1)]
+Seconds = Annotated[float, Gt(0)]
+
+_STRICT: Mapping[str, object] = {"extra": "forbid", "strict": False}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListenConfig:
+    """Where Tandem listens, each `host:port`; port 0 takes a free one."""
+
+    __pydantic_config__: ClassVar = _STRICT
+    rest: str = "127.0.0.1:8080"
+    grpc: str = "127.0.0.1:8081"
+    admin: str = "127.0.0.1:8082"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LimitsConfig:
+    """Bounds on what callers may cost."""
+
+    __pydantic_config__: ClassVar = _STRICT
+    max_body_bytes: PositiveInt = 64 * 1024 * 1024
+    max_requests_in_flight: PositiveInt = 4096
+    default_timeout_s: Seconds = 30.0
+    max_timeout_s: Seconds = 300.0
+    drain_timeout_s: Seconds = 25.0
+    drain_notice_s: Annotated[float, Ge(0)] = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogConfig:
+    """What is written to standard error, one JSON object a line."""
+
+    __pydantic_config__: ClassVar = _STRICT
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    success_sample_ratio: Ratio = 0.01
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BackendConfig:
+    """One serving system: `tfserving` is the gRPC PredictionService, `oip` the Open Inference Protocol."""
+
+    __pydantic_config__: ClassVar = _STRICT
+    kind: Literal["tfserving", "oip"]
+    address: str
+    max_message_bytes: PositiveInt = 256 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchingConfig:
+    """How an arm's requests share a backend call. Rows are counted, not requests."""
+
+    __pydantic_config__: ClassVar = _STRICT
+    max_batch_rows: PositiveInt = 64
+    max_delay_ms: Annotated[float, Ge(0), Le(60_000)] = 0.0
+    max_queued_rows: PositiveInt = 4096
+    max_in_flight: PositiveInt = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArmConfig:
+    """One weighted choice in a split: a backend and a version of the model (the newest if unset)."""
+
+    __pydantic_config__: ClassVar = _STRICT
+    backend: str
+    weight: Annotated[float, Ge(0)] = 1.0
+    version: Annotated[int, Ge(0)] | None = None
+    model: str | None = None  # the name at the backend, when it differs
+    batching: BatchingConfig | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SplitConfig:
+    """What is hashed for stickiness: the first of `unit` that a request carries, else its request id."""
+
+    __pydantic_config__: ClassVar = _STRICT
+    unit: tuple[str, ...] = ("header:x-tandem-unit",)
+    salt: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShadowConfig:
+    """An arm that is asked too, on a sample of the requests, and never answered from."""
+
+    __pydantic_config__: ClassVar = _STRICT
+    arm: str
+    sample_ratio: Ratio = 0.1
+    max_queued: PositiveInt = 64
+    max_in_flight: PositiveInt = 2
+    timeout_s: Seconds = 10.0
+    atol: Annotated[float, Ge(0)] = 1e-4
+    rtol: Annotated[float, Ge(0)] = 1e-4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelConfig:
+    """One model: its arms, how traffic is split over them, who shadows, how requests are batched."""
+
+    __pydantic_config__: ClassVar = _STRICT
+    arms: Mapping[str, ArmConfig]
+    labels: Mapping[str, int] = field(default_factory=dict)
+    split: SplitConfig = field(default_factory=SplitConfig)
+    shadow: tuple[ShadowConfig, ...] = ()
+    batching: BatchingConfig = field(default_factory=BatchingConfig)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """The whole file."""
+
+    __pydantic_config__: ClassVar = _STRICT
+    backends: Mapping[str, BackendConfig]
+    models: Mapping[str, ModelConfig]
+    listen: ListenConfig = field(default_factory=ListenConfig)
+    limits: LimitsConfig = field(default_factory=LimitsConfig)
+    log: LogConfig = field(default_factory=LogConfig)
+
+
+def cross_references(config: Config) -> list[tuple[str, str]]:
+    """Everything wrong that no single value shows: (dotted place, message), empty when sound."""
+    problems: list[tuple[str, str]] = []
+    for name, model in config.models.items():
+        problems += _model_problems(f"models.{name}", name, model, set(config.backends))
+    return problems
+
+
+def _model_problems(
+    where: str, name: str, model: ModelConfig, backends: set[str]
+) -> list[tuple[str, str]]:
+    problems: list[tuple[str, str]] = []
+    if not NAME.fullmatch(name):
+        problems.append((where, f"got name {name!r}, names match {NAME.pattern}"))
+    if not model.arms:
+        problems.append((f"{where}.arms", "a model needs at least one arm"))
+    elif not any(arm.weight > 0 for arm in model.arms.values()):
+        problems.append((f"{where}.arms", "at least one arm needs a weight above 0"))
+    for arm_name, arm in model.arms.items():
+        if not NAME.fullmatch(arm_name):
+            problems.append((f"{where}.arms.{arm_name}", f"names match {NAME.pattern}"))
+        if arm.backend not in backends:
+            known = ", ".join(sorted(backends)) or "none"
+            problems.append(
+                (f"{where}.arms.{arm_name}.backend", f"got {arm.backend!r}, known backends: {known}")
+            )
+    for index, shadow in enumerate(model.shadow):
+        if shadow.arm not in model.arms:
+            known = ", ".join(sorted(model.arms)) or "none"
+            problems.append(
+                (f"{where}.shadow[{index}].arm", f"got {shadow.arm!r}, arms of {name}: {known}")
+            )
+    return problems

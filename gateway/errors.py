@@ -1,0 +1,197 @@
+"""What can go wrong, and whose fault it is.
+
+    GatewayError
+    ├── CallerError            the caller's fault: change the request, do not retry it
+    │   ├── InvalidRequest         malformed body, wrong name, dtype, shape or row count
+    │   ├── UnknownModel           no such model, or no such version of it
+    │   ├── UnknownLabel           the model is known, the label is not
+    │   ├── UnknownSignature       the version is known, the signature is not
+    │   ├── BodyTooLarge           more bytes than `limits.max_body_bytes`
+    │   ├── Unsupported            a part of the dialect that Tandem does not speak
+    │   └── CallerLeft             the client disconnected or cancelled before the answer
+    ├── GatewayBusy            ours: the request was fine, and may be sent again
+    │   ├── QueueFull              a bound was reached; rejected at once
+    │   ├── DeadlineExceeded       the caller's deadline passed while we held the request
+    │   └── NotReady               starting, draining, or the model is not loaded yet
+    └── BackendError           the backend's
+        ├── BackendUnavailable     it cannot be reached, or it went away mid-batch
+        ├── BackendTimeout         it did not answer before the batch's deadline
+        ├── BackendRefused         it answered with an error of its own
+        └── BackendInvalid         it answered with the wrong names, dtypes, shapes or rows
+
+Rules: each class holds plain values (`http_status`, `grpc_code`, `reason`, `retryable`), so that this
+module needs neither an HTTP nor a gRPC library; `reason` is the metric label, from this closed set.
+Messages say what was got, what was wanted and where.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+__all__ = [
+    "BackendError",
+    "BackendInvalid",
+    "BackendRefused",
+    "BackendTimeout",
+    "BackendUnavailable",
+    "BodyTooLarge",
+    "CallerError",
+    "CallerLeft",
+    "DeadlineExceeded",
+    "GatewayBusy",
+    "GatewayError",
+    "InvalidRequest",
+    "NotReady",
+    "QueueFull",
+    "UnknownLabel",
+    "UnknownModel",
+    "UnknownSignature",
+    "Unsupported",
+]
+
+
+class GatewayError(Exception):
+    """An error with an answer for the caller.
+
+    Attributes:
+        message: What was got, what was wanted; safe to show to the caller.
+        path: Where in the request, for example `inputs[1].shape`; empty when it has no place.
+    """
+
+    http_status: ClassVar[int] = 500
+    grpc_code: ClassVar[str] = "INTERNAL"
+    reason: ClassVar[str] = "internal"
+    retryable: ClassVar[bool] = False
+
+    def __init__(self, message: str, *, path: str = "") -> None:
+        super().__init__(f"{path}: {message}" if path else message)
+        self.message = message
+        self.path = path
+
+
+class CallerError(GatewayError):
+    """The caller's fault."""
+
+    http_status = 400
+    grpc_code = "INVALID_ARGUMENT"
+    reason = "invalid_request"
+
+
+class InvalidRequest(CallerError):
+    """The body cannot be read, or does not fit the model's signature."""
+
+
+class UnknownModel(CallerError):
+    """The model, or the version asked for, is not served here."""
+
+    http_status = 404
+    grpc_code = "NOT_FOUND"
+    reason = "unknown_model"
+
+
+class UnknownLabel(CallerError):
+    """The model is served, but has no such version label (TF Serving answers 400, not 404)."""
+
+    reason = "unknown_label"
+
+
+class UnknownSignature(CallerError):
+    """The version is served, but has no such signature (gRPC: FAILED_PRECONDITION, as TF Serving)."""
+
+    grpc_code = "FAILED_PRECONDITION"
+    reason = "unknown_signature"
+
+
+class BodyTooLarge(CallerError):
+    """The body, before or after decompression, is over the limit."""
+
+    http_status = 413
+    grpc_code = "RESOURCE_EXHAUSTED"
+    reason = "body_too_large"
+
+
+class Unsupported(CallerError):
+    """A known part of the dialect that Tandem does not speak."""
+
+    http_status = 501
+    grpc_code = "UNIMPLEMENTED"
+    reason = "unsupported"
+
+
+class CallerLeft(CallerError):
+    """The client went away; nobody reads this answer, but it is counted."""
+
+    http_status = 499
+    grpc_code = "CANCELLED"
+    reason = "caller_left"
+
+
+class GatewayBusy(GatewayError):
+    """Ours: nothing was wrong with the request, and it was not sent to a backend."""
+
+    http_status = 503
+    grpc_code = "UNAVAILABLE"
+    reason = "busy"
+    retryable = True
+
+    def __init__(self, message: str, *, path: str = "", retry_after_s: float = 1.0) -> None:
+        super().__init__(message, path=path)
+        self.retry_after_s = retry_after_s
+
+
+class QueueFull(GatewayBusy):
+    """A bounded queue is full; rejected at once."""
+
+    http_status = 429
+    grpc_code = "RESOURCE_EXHAUSTED"
+    reason = "queue_full"
+
+
+class DeadlineExceeded(GatewayBusy):
+    """The deadline passed while the request was queued or in flight."""
+
+    http_status = 504
+    grpc_code = "DEADLINE_EXCEEDED"
+    reason = "deadline"
+    retryable = False
+
+
+class NotReady(GatewayBusy):
+    """The gateway is starting or draining, or the model's backend has not described it yet."""
+
+    reason = "not_ready"
+
+
+class BackendError(GatewayError):
+    """The backend's fault."""
+
+    reason = "backend"
+
+
+class BackendUnavailable(BackendError):
+    """No connection, or the connection broke before the answer."""
+
+    http_status = 503
+    grpc_code = "UNAVAILABLE"
+    reason = "backend_unavailable"
+    retryable = True
+
+
+class BackendTimeout(BackendError):
+    """The backend did not answer before the batch's deadline."""
+
+    http_status = 504
+    grpc_code = "DEADLINE_EXCEEDED"
+    reason = "backend_timeout"
+
+
+class BackendRefused(BackendError):
+    """The backend answered with an error; its text is passed on."""
+
+    reason = "backend_refused"
+
+
+class BackendInvalid(BackendError):
+    """The backend answered with names, dtypes, shapes or rows that do not fit what was asked."""
+
+    reason = "backend_invalid"

@@ -1,0 +1,144 @@
+"""What travels between the edges and the core: requests, responses, deadlines."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal, NewType, TypeAlias
+
+from gateway.tensors import Signature, Tensor
+
+__all__ = [
+    "ArmName",
+    "Deadline",
+    "Dialect",
+    "InferRequest",
+    "InferResponse",
+    "ModelDescription",
+    "ModelName",
+    "Parameter",
+    "Served",
+    "Target",
+    "VersionStatus",
+]
+
+ModelName = NewType("ModelName", str)
+ArmName = NewType("ArmName", str)
+
+Parameter: TypeAlias = bool | int | float | str
+
+Dialect: TypeAlias = Literal["tfs_rest", "tfs_grpc", "oip_rest", "oip_grpc"]
+
+VersionState: TypeAlias = Literal["START", "LOADING", "AVAILABLE", "UNLOADING", "END"]
+
+DEFAULT_SIGNATURE = "serving_default"
+
+
+@dataclass(frozen=True, slots=True)
+class Deadline:
+    """The moment after which nobody wants the answer: `at`, in seconds of the event loop's clock."""
+
+    at: float
+
+    @classmethod
+    def after(cls, now: float, timeout_s: float) -> Deadline:
+        """The deadline `timeout_s` seconds from `now`."""
+        return cls(now + timeout_s)
+
+    def remaining_s(self, now: float) -> float:
+        """Seconds left, negative when it has passed."""
+        return self.at - now
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """Which model the caller asked for, and what decides its arm.
+
+    Attributes:
+        model: As the caller wrote it; may be unknown.
+        version: A version as text, or None; excludes `label`.
+        label: A version label, or None.
+        signature: The signature's name, "" for the default one.
+        unit: What is hashed for stickiness, "" when the caller gave none.
+        arm: An arm the caller insists on, "" for none.
+    """
+
+    model: str
+    version: str | None = None
+    label: str | None = None
+    signature: str = ""
+    unit: str = ""
+    arm: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InferRequest:
+    """One predict call, without the dialect it came in.
+
+    Attributes:
+        model, version, label, signature: As in `Target`; `version` is text, None for the default.
+        inputs: In the order they arrived.
+        outputs: Names of the outputs wanted; empty for all, in the model's order.
+        id: The caller's id, "" when it gave none; returned in OIP answers.
+        parameters: OIP request parameters, as they came.
+    """
+
+    model: str
+    inputs: tuple[Tensor, ...]
+    version: str | None = None
+    label: str | None = None
+    signature: str = ""
+    outputs: tuple[str, ...] = ()
+    id: str = ""
+    parameters: Mapping[str, Parameter] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InferResponse:
+    """One answer, without the dialect it goes out in. `version` is the one that really answered."""
+
+    model: str
+    version: str
+    outputs: tuple[Tensor, ...]
+    signature: str = ""
+    id: str = ""
+    parameters: Mapping[str, Parameter] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Served:
+    """What a batch gave one of its requests, and how long each stage took.
+
+    Attributes:
+        outputs: This request's rows only, `[rows, …]` each.
+        batch_rows: Rows in the batch that carried it (the largest, if it was split).
+        batch_requests: Requests that shared that batch.
+        queue_s: Seconds from submission until its (first) batch left.
+        backend_s: Seconds that the (slowest) backend call took.
+    """
+
+    outputs: tuple[Tensor, ...]
+    batch_rows: int
+    batch_requests: int
+    queue_s: float
+    backend_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelDescription:
+    """What a backend says of one version of a model."""
+
+    model: str
+    version: str
+    platform: str
+    signatures: Mapping[str, Signature]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VersionStatus:
+    """The state of one version at a backend, in TF Serving's words."""
+
+    version: str
+    state: VersionState
+    error_code: str = "OK"
+    error_message: str = ""

@@ -1,0 +1,50 @@
+"""What the core needs from outside."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from gateway.messages import Deadline, InferRequest, InferResponse, ModelDescription, VersionStatus
+
+__all__ = ["Backend"]
+
+
+class Backend(Protocol):
+    """A serving system behind the gateway.
+
+    Every method raises only errors of `gateway.errors`, may be cancelled at any `await`, and a cancelled
+    caller leaves nothing behind at the backend but the work already sent.
+    """
+
+    async def infer(self, batch: InferRequest, deadline: Deadline) -> InferResponse:
+        """Send one batch and wait for its answer.
+
+        Raises:
+            BackendUnavailable: it cannot be reached or went away.
+            BackendTimeout: no answer before `deadline`.
+            BackendRefused: it answered with an error.
+            BackendInvalid: its answer cannot be read.
+        """
+        ...
+
+    async def describe(self, model: str, version: str | None) -> ModelDescription:
+        """The signatures of one version, the newest available when `version` is None.
+
+        Raises:
+            UnknownModel: it does not serve that model or version.
+            BackendError: it could not say.
+        """
+        ...
+
+    async def versions(self, model: str) -> tuple[VersionStatus, ...]:
+        """Every version it knows of `model`, newest first.
+
+        Raises:
+            UnknownModel: it does not serve that model.
+            BackendError: it could not say.
+        """
+        ...
+
+    async def aclose(self) -> None:
+        """Close the connections; calls still in flight fail."""
+        ...

@@ -1,0 +1,199 @@
+"""What is a tensor, on its way between two wires?
+
+One canonical form: a name, a datatype of the Open Inference Protocol, and a numpy array. Codecs make
+arrays as views of the bytes that arrived wherever the wire format allows it.
+
+Rules:
+- numpy has no bfloat16 of its own; BF16 travels as `ml_dtypes.bfloat16`.
+- BYTES is an object array whose elements are all `bytes`.
+- An array is always C-contiguous and little-endian when it leaves a codec.
+- `-1` in a spec's shape is a dynamic dimension; a spec's shape of None is an unknown rank.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal, TypeAlias, cast
+
+import ml_dtypes
+import numpy as np
+import numpy.typing as npt
+
+from gateway.errors import InvalidRequest
+
+__all__ = [
+    "DTYPES",
+    "Array",
+    "Datatype",
+    "Signature",
+    "Tensor",
+    "TensorSpec",
+    "check_inputs",
+    "datatype_of",
+]
+
+Datatype: TypeAlias = Literal[
+    "BOOL", "UINT8", "UINT16", "UINT32", "UINT64", "INT8", "INT16", "INT32", "INT64",
+    "FP16", "BF16", "FP32", "FP64", "BYTES",
+]  # fmt: skip
+
+Array: TypeAlias = npt.NDArray[np.generic]
+
+DTYPES: Mapping[Datatype, np.dtype[np.generic]] = {
+    "BOOL": np.dtype(np.bool_),
+    "UINT8": np.dtype(np.uint8),
+    "UINT16": np.dtype("<u2"),
+    "UINT32": np.dtype("<u4"),
+    "UINT64": np.dtype("<u8"),
+    "INT8": np.dtype(np.int8),
+    "INT16": np.dtype("<i2"),
+    "INT32": np.dtype("<i4"),
+    "INT64": np.dtype("<i8"),
+    "FP16": np.dtype("<f2"),
+    "BF16": np.dtype(ml_dtypes.bfloat16),
+    "FP32": np.dtype("<f4"),
+    "FP64": np.dtype("<f8"),
+    "BYTES": np.dtype(np.object_),
+}
+
+_DATATYPES: Mapping[np.dtype[np.generic], Datatype] = {v: k for k, v in DTYPES.items()}
+
+MAX_RANK = 32  # numpy 2 allows 64; no model served over these protocols has come near
+
+
+def datatype_of(array: Array) -> Datatype:
+    """The datatype name of an array's dtype; KeyError for a dtype outside the protocol."""
+    return _DATATYPES[array.dtype]
+
+
+@dataclass(frozen=True, slots=True)
+class Tensor:
+    """A named array. `array` has the dtype `DTYPES[datatype]` and any shape, `[]` included."""
+
+    name: str
+    datatype: Datatype
+    array: Array
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The dimensions, `()` for a scalar."""
+        return cast("tuple[int, ...]", self.array.shape)
+
+
+@dataclass(frozen=True, slots=True)
+class TensorSpec:
+    """What a model declares of one input or output. `shape`: -1 is dynamic, None an unknown rank."""
+
+    name: str
+    datatype: Datatype
+    shape: tuple[int, ...] | None
+
+    @property
+    def has_rows(self) -> bool:
+        """Whether dim 0 is a dynamic batch dimension, so that requests can share a batch."""
+        return bool(self.shape) and self.shape is not None and self.shape[0] == -1
+
+    def accepts_shape(self, shape: tuple[int, ...]) -> bool:
+        """Whether a tensor of this shape fits: same rank, and equal wherever the spec is fixed."""
+        if self.shape is None:
+            return True
+        return len(shape) == len(self.shape) and all(
+            want in (-1, got) for got, want in zip(shape, self.shape, strict=True)
+        )
+
+    def describe_shape(self) -> str:
+        """The wanted shape for an error message: `[rows, 4]`, `[rows, *]`, `any rank`."""
+        if self.shape is None:
+            return "any rank"
+        dims = ["*" if d == -1 else str(d) for d in self.shape]
+        if self.has_rows:
+            dims[0] = "rows"
+        return f"[{', '.join(dims)}]"
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """The inputs and outputs of one callable of one model version, in the backend's order."""
+
+    name: str
+    inputs: Mapping[str, TensorSpec]
+    outputs: Mapping[str, TensorSpec]
+    method: str = ""  # TF Serving's method_name, "" elsewhere
+
+    @property
+    def is_batchable(self) -> bool:
+        """Whether every input and output has a dynamic dim 0: only then may requests be joined."""
+        return (
+            bool(self.inputs)
+            and all(spec.has_rows for spec in self.inputs.values())
+            and all(spec.has_rows for spec in self.outputs.values())
+        )
+
+
+def check_inputs(model: str, signature: Signature, inputs: tuple[Tensor, ...]) -> int:
+    """Check the inputs against the signature and return their rows (1 if it has no batch dimension).
+
+    Raises:
+        InvalidRequest: the caller's fault; names the input, what was got and what the model wants.
+    """
+    _check_names(model, signature, inputs)
+    for index, tensor in enumerate(inputs):
+        _check_tensor(model, signature.inputs[tensor.name], tensor, index)
+    return _common_rows(signature, inputs)
+
+
+def _check_names(model: str, signature: Signature, inputs: tuple[Tensor, ...]) -> None:
+    got = [tensor.name for tensor in inputs]
+    if len(got) == len(signature.inputs) and all(name in signature.inputs for name in got):
+        if len(set(got)) == len(got):
+            return
+        raise InvalidRequest(f"an input is given twice: got {got}", path="inputs")
+    missing = sorted(set(signature.inputs) - set(got))
+    unknown = sorted(set(got) - set(signature.inputs))
+    wanted = sorted(signature.inputs)
+    raise InvalidRequest(
+        f"got inputs {got}, model {model} wants {wanted}; missing {missing}, unknown {unknown}",
+        path="inputs",
+    )
+
+
+def _check_tensor(model: str, spec: TensorSpec, tensor: Tensor, index: int) -> None:
+    if tensor.datatype != spec.datatype:
+        raise InvalidRequest(
+            f"got {tensor.datatype}, model {model} wants {spec.datatype} for input {spec.name!r}",
+            path=f"inputs[{index}].datatype",
+        )
+    if not spec.accepts_shape(tensor.shape):
+        raise InvalidRequest(
+            f"got {list(tensor.shape)}, model {model} wants {spec.describe_shape()}"
+            f" for input {spec.name!r}",
+            path=f"inputs[{index}].shape",
+        )
+
+
+def _common_rows(signature: Signature, inputs: tuple[Tensor, ...]) -> int:
+    if not signature.is_batchable:
+        return 1
+    rows = inputs[0].shape[0]
+    for index, tensor in enumerate(inputs):
+        if tensor.shape[0] != rows:
+            raise InvalidRequest(
+                f"got {tensor.shape[0]} rows in {tensor.name!r}, but {rows} in {inputs[0].name!r}",
+                path=f"inputs[{index}].shape",
+            )
+    return rows
+
+
+def count_elements(shape: tuple[int, ...], path: str) -> int:
+    """The product of a wire shape, with Python's integers, checked before any memory is taken.
+
+    Raises:
+        InvalidRequest: a negative dimension, or more than `MAX_RANK` dimensions.
+    """
+    if len(shape) > MAX_RANK:
+        raise InvalidRequest(f"got {len(shape)} dimensions, at most {MAX_RANK} are taken", path=path)
+    if any(dim < 0 for dim in shape):
+        raise InvalidRequest(f"got {list(shape)}, dimensions must not be negative", path=path)
+    return math.prod(shape)

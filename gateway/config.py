@@ -171,7 +171,10 @@ def _model_problems(
         if arm.backend not in backends:
             known = ", ".join(sorted(backends)) or "none"
             problems.append(
-                (f"{where}.arms.{arm_name}.backend", f"got {arm.backend!r}, known backends: {known}")
+                (
+                    f"{where}.arms.{arm_name}.backend",
+                    f"got {arm.backend!r}, known backends: {known}",
+                )
             )
     for index, shadow in enumerate(model.shadow):
         if shadow.arm not in model.arms:

@@ -193,7 +193,9 @@ def count_elements(shape: tuple[int, ...], path: str) -> int:
         InvalidRequest: a negative dimension, or more than `MAX_RANK` dimensions.
     """
     if len(shape) > MAX_RANK:
-        raise InvalidRequest(f"got {len(shape)} dimensions, at most {MAX_RANK} are taken", path=path)
+        raise InvalidRequest(
+            f"got {len(shape)} dimensions, at most {MAX_RANK} are taken", path=path
+        )
     if any(dim < 0 for dim in shape):
         raise InvalidRequest(f"got {list(shape)}, dimensions must not be negative", path=path)
     return math.prod(shape)

@@ -186,9 +186,17 @@ class BackendTimeout(BackendError):
 
 
 class BackendRefused(BackendError):
-    """The backend answered with an error; its text is passed on."""
+    """The backend answered with an error; its text is passed on.
+
+    Attributes:
+        code: The backend's own gRPC status name, for example `INVALID_ARGUMENT`; "" when it gave none.
+    """
 
     reason = "backend_refused"
+
+    def __init__(self, message: str, *, path: str = "", code: str = "") -> None:
+        super().__init__(message, path=path)
+        self.code = code
 
 
 class BackendInvalid(BackendError):

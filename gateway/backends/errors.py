@@ -1,0 +1,78 @@
+"""What does a failed gRPC call to a backend mean in our own words?
+
+Used only where a backend is called, as `with map_errors(...)` around the one await:
+
+    UNAVAILABLE, a closed channel    -> BackendUnavailable
+    DEADLINE_EXCEEDED                -> BackendTimeout
+    any other status                 -> BackendRefused, with the backend's text and code
+
+`map_lookup_errors` is for questions about a model: there, NOT_FOUND is an answer (`UnknownModel`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import grpc
+
+from gateway.errors import (
+    BackendRefused,
+    BackendTimeout,
+    BackendUnavailable,
+    GatewayError,
+    UnknownModel,
+)
+
+__all__ = ["map_errors", "map_lookup_errors"]
+
+
+@contextmanager
+def map_errors(backend: str, model: str) -> Iterator[None]:
+    """Translate what `grpc.aio` raises while `backend` is asked about `model`.
+
+    Raises:
+        BackendUnavailable: it cannot be reached, went away, or our channel to it was closed.
+        BackendTimeout: it did not answer in time.
+        BackendRefused: it answered with an error.
+        asyncio.CancelledError: our own caller was cancelled; passed on untouched.
+    """
+    try:
+        yield
+    except grpc.aio.AioRpcError as exc:
+        raise _translate(exc, f"{model}: backend {backend}") from exc
+    except grpc.aio.UsageError as exc:  # the channel was closed before the call
+        raise BackendUnavailable(f"{model}: backend {backend}: {exc}") from exc
+    except asyncio.CancelledError as exc:
+        # Closing a channel cancels the calls on it, which looks like a cancelled caller but is not one.
+        if _caller_is_cancelled():
+            raise
+        raise BackendUnavailable(f"{model}: backend {backend}: the connection was closed") from exc
+
+
+@contextmanager
+def map_lookup_errors(backend: str, model: str) -> Iterator[None]:
+    """As `map_errors`, but the backend's NOT_FOUND becomes `UnknownModel` with its text."""
+    try:
+        with map_errors(backend, model):
+            yield
+    except BackendRefused as exc:
+        if exc.code == grpc.StatusCode.NOT_FOUND.name:
+            raise UnknownModel(exc.message) from exc
+        raise
+
+
+def _translate(exc: grpc.aio.AioRpcError, where: str) -> GatewayError:
+    details = exc.details() or "no details"
+    code = exc.code()
+    if code is grpc.StatusCode.UNAVAILABLE:
+        return BackendUnavailable(f"{where} cannot be reached: {details}")
+    if code is grpc.StatusCode.DEADLINE_EXCEEDED:
+        return BackendTimeout(f"{where} did not answer in time: {details}")
+    return BackendRefused(f"{where} refused with {code.name}: {details}", code=code.name)
+
+
+def _caller_is_cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

@@ -1,0 +1,311 @@
+"""How do TF Serving's gRPC messages become ours, and back?
+
+Four functions for Predict, and the same pair of pairs for GetModelMetadata and GetModelStatus. They do
+not know who calls: the gateway's server decodes requests and encodes responses, a backend adapter the
+reverse, and a server of our own may sit at either end.
+
+Requests are written with `tensor_content`, the cheapest form for the reader. Responses are written with
+typed fields, as TF Serving writes them: some clients read nothing else.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol, Self, TypeVar, cast
+
+from google.protobuf.message import DecodeError
+
+from gateway._stubs import tfs_wire_pb2 as wire
+from gateway.codecs.tfs_signature import read_signatures, write_signatures
+from gateway.codecs.tfs_tensor import decode_tensor, write_content, write_values
+from gateway.errors import InvalidRequest
+from gateway.messages import (
+    DEFAULT_SIGNATURE,
+    InferRequest,
+    InferResponse,
+    ModelDescription,
+    Target,
+    VersionState,
+    VersionStatus,
+)
+from gateway.tensors import Tensor
+
+__all__ = [
+    "decode_metadata",
+    "decode_metadata_request",
+    "decode_request",
+    "decode_response",
+    "decode_status",
+    "decode_status_request",
+    "encode_metadata",
+    "encode_metadata_request",
+    "encode_request",
+    "encode_response",
+    "encode_status",
+    "encode_status_request",
+]
+
+MAX_FILLED_BYTES = 64 * 1024 * 1024
+"""How much memory one message may ask for by sending fewer values than its shapes declare."""
+
+METADATA_FIELD = "signature_def"
+_SIGNATURES_URL = "type.googleapis.com/tensorflow.serving.SignatureDefMap"
+_PLATFORM = "tensorflow_serving"
+_INT64_MAX = 2**63 - 1
+
+
+def decode_request(data: bytes) -> InferRequest:
+    """Read a PredictRequest.
+
+    Raises:
+        InvalidRequest: the bytes are no PredictRequest, name no model, or a tensor is malformed.
+        Unsupported: a tensor has a datatype that Tandem does not carry.
+    """
+    message = _parse(wire.PredictRequest, data)
+    spec = _required_spec(message)
+    return InferRequest(
+        model=spec.name,
+        version=_version_of(spec),
+        label=_label_of(spec),
+        signature=spec.signature_name,
+        inputs=_read_tensors(message.inputs),
+        outputs=tuple(message.output_filter),
+    )
+
+
+def encode_request(request: InferRequest) -> bytes:
+    """Write a PredictRequest; `id` and `parameters` have no place in it.
+
+    Raises:
+        InvalidRequest: the version is not an integer, the only kind TF Serving knows.
+    """
+    message = wire.PredictRequest()
+    _write_spec(message.model_spec, request.model, request.version, request.label)
+    message.model_spec.signature_name = request.signature
+    inputs = message.inputs
+    for tensor in request.inputs:
+        write_content(tensor, inputs[tensor.name])
+    message.output_filter.extend(request.outputs)
+    return message.SerializeToString()
+
+
+def decode_response(data: bytes) -> InferResponse:
+    """Read a PredictResponse; outputs are in the order of their names.
+
+    Raises:
+        InvalidRequest: the bytes are no PredictResponse, or a tensor is malformed.
+        Unsupported: a tensor has a datatype that Tandem does not carry.
+    """
+    message = _parse(wire.PredictResponse, data)
+    spec = message.model_spec
+    return InferResponse(
+        model=spec.name,
+        version=_version_of(spec) or "",
+        signature=spec.signature_name,
+        outputs=_read_tensors(message.outputs),
+    )
+
+
+def encode_response(response: InferResponse) -> bytes:
+    """Write a PredictResponse; a version that is not an integer is left out."""
+    message = wire.PredictResponse()
+    spec = message.model_spec
+    spec.name = response.model
+    if _is_int64(response.version):
+        spec.version.value = int(response.version)
+    spec.signature_name = response.signature or DEFAULT_SIGNATURE
+    outputs = message.outputs
+    for tensor in response.outputs:
+        write_values(tensor, outputs[tensor.name])
+    return message.SerializeToString()
+
+
+def decode_metadata_request(data: bytes) -> Target:
+    """Read a GetModelMetadataRequest.
+
+    Raises:
+        InvalidRequest: no model, or a metadata field other than `signature_def`.
+    """
+    message = _parse(wire.GetModelMetadataRequest, data)
+    spec = _required_spec(message)
+    if not message.metadata_field:
+        raise InvalidRequest("GetModelMetadataRequest must specify at least one metadata_field")
+    for field in message.metadata_field:
+        if field != METADATA_FIELD:
+            raise InvalidRequest(f"Metadata field {field} is not supported")
+    return _target(spec)
+
+
+def encode_metadata_request(target: Target) -> bytes:
+    """Write a GetModelMetadataRequest for the signatures of one version."""
+    message = wire.GetModelMetadataRequest(metadata_field=[METADATA_FIELD])
+    _write_spec(message.model_spec, target.model, target.version, target.label)
+    return message.SerializeToString()
+
+
+def decode_metadata(data: bytes) -> ModelDescription:
+    """Read a GetModelMetadataResponse.
+
+    A signature that Tandem could not call (a datatype it does not carry, a sparse input) is left out.
+
+    Raises:
+        InvalidRequest: the bytes are no such message, or hold no signatures.
+    """
+    message = _parse(wire.GetModelMetadataResponse, data)
+    packed = message.metadata.get(METADATA_FIELD)
+    if packed is None:
+        raise InvalidRequest(f"got metadata {sorted(message.metadata)}, want {METADATA_FIELD!r}")
+    signatures = _parse(wire.SignatureDefMap, packed.value)
+    return ModelDescription(
+        model=message.model_spec.name,
+        version=_version_of(message.model_spec) or "",
+        platform=_PLATFORM,
+        signatures=read_signatures(signatures),
+    )
+
+
+def encode_metadata(description: ModelDescription) -> bytes:
+    """Write a GetModelMetadataResponse; a version that is not an integer is left out."""
+    message = wire.GetModelMetadataResponse()
+    message.model_spec.name = description.model
+    if _is_int64(description.version):
+        message.model_spec.version.value = int(description.version)
+    packed = message.metadata[METADATA_FIELD]
+    # Not Any.Pack: the type must be named as TF Serving names it, not as our stubs do.
+    packed.type_url = _SIGNATURES_URL
+    packed.value = write_signatures(description.signatures).SerializeToString(deterministic=True)
+    return message.SerializeToString()
+
+
+def decode_status_request(data: bytes) -> Target:
+    """Read a GetModelStatusRequest.
+
+    Raises:
+        InvalidRequest: the bytes are no such message, or name no model.
+    """
+    return _target(_required_spec(_parse(wire.GetModelStatusRequest, data)))
+
+
+def encode_status_request(target: Target) -> bytes:
+    """Write a GetModelStatusRequest, for every version when the target names none."""
+    message = wire.GetModelStatusRequest()
+    _write_spec(message.model_spec, target.model, target.version, target.label)
+    return message.SerializeToString()
+
+
+def decode_status(data: bytes) -> tuple[VersionStatus, ...]:
+    """Read a GetModelStatusResponse, newest version first.
+
+    A version in a state without a name is left out: nothing follows from it.
+
+    Raises:
+        InvalidRequest: the bytes are no such message.
+    """
+    message = _parse(wire.GetModelStatusResponse, data)
+    found = [
+        (status.version, _read_status(status))
+        for status in message.model_version_status
+        if status.state in _STATES
+    ]
+    return tuple(status for _, status in sorted(found, key=lambda pair: pair[0], reverse=True))
+
+
+def encode_status(statuses: tuple[VersionStatus, ...]) -> bytes:
+    """Write a GetModelStatusResponse, in the order given; versions that are no integers are left out."""
+    message = wire.GetModelStatusResponse()
+    for status in statuses:
+        if _is_int64(status.version):
+            line = message.model_version_status.add(version=int(status.version))
+            line.state = wire.ModelVersionStatus.State.Value(status.state)
+            line.status.error_code = wire.Code.Value(status.error_code)
+            line.status.error_message = status.error_message
+    return message.SerializeToString()
+
+
+class _Message(Protocol):
+    @classmethod
+    def FromString(cls, data: bytes, /) -> Self: ...  # noqa: N802 - protobuf's own name
+
+
+_M = TypeVar("_M", bound=_Message)
+
+
+class _HasSpec(Protocol):
+    @property
+    def model_spec(self) -> wire.ModelSpec: ...
+    def HasField(self, name: str, /) -> bool: ...  # noqa: N802 - protobuf's own name
+
+
+def _parse(kind: type[_M], data: bytes) -> _M:
+    try:
+        return kind.FromString(data)
+    except DecodeError as exc:
+        raise InvalidRequest(f"the body is not a {kind.__name__}: {exc}") from exc
+
+
+def _required_spec(message: _HasSpec) -> wire.ModelSpec:
+    spec = message.model_spec
+    if not spec.name:
+        if not message.HasField("model_spec"):
+            raise InvalidRequest("Missing ModelSpec")
+        raise InvalidRequest("ModelSpec has no name specified.")
+    return spec
+
+
+def _read_tensors(found: dict[str, wire.TensorProto]) -> tuple[Tensor, ...]:
+    """The map's tensors by name: a map on the wire has no order of its own."""
+    if not found:
+        return ()
+    max_filled_bytes = MAX_FILLED_BYTES // len(found)
+    return tuple(
+        [decode_tensor(name, found[name], max_filled_bytes) for name in sorted(found)]
+    )
+
+
+def _target(spec: wire.ModelSpec) -> Target:
+    return Target(
+        model=spec.name,
+        version=_version_of(spec),
+        label=_label_of(spec),
+        signature=spec.signature_name,
+    )
+
+
+def _version_of(spec: wire.ModelSpec) -> str | None:
+    return str(spec.version.value) if spec.HasField("version") else None
+
+
+def _label_of(spec: wire.ModelSpec) -> str | None:
+    return spec.version_label if spec.HasField("version_label") else None
+
+
+def _write_spec(
+    spec: wire.ModelSpec, model: str, version: str | None, label: str | None
+) -> None:
+    spec.name = model
+    if version is not None:
+        if not _is_int64(version):
+            raise InvalidRequest(f"got version {version!r}, TF Serving's versions are integers")
+        spec.version.value = int(version)
+    elif label is not None:
+        spec.version_label = label
+
+
+def _is_int64(version: str) -> bool:
+    return version.isascii() and version.isdigit() and int(version) <= _INT64_MAX
+
+
+_STATES: dict[int, VersionState] = {
+    wire.ModelVersionStatus.State.Value(name): name
+    for name in cast("tuple[VersionState, ...]", ("START", "LOADING", "AVAILABLE", "UNLOADING", "END"))
+}
+
+
+def _read_status(status: wire.ModelVersionStatus) -> VersionStatus:
+    code = status.status.error_code
+    known = code in wire.Code.values()
+    return VersionStatus(
+        version=str(status.version),
+        state=_STATES[status.state],
+        error_code=wire.Code.Name(code) if known else str(code),
+        error_message=status.status.error_message,
+    )

@@ -1,0 +1,1 @@
+"""Who may change what is served, and when?"""

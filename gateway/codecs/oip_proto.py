@@ -1,0 +1,253 @@
+"""What do the Open Inference Protocol's gRPC messages say, and how do we say it ourselves?
+
+Inference is here. What a server tells of itself and its models is in `oip_proto_metadata`, whose names
+are given again here, so that a caller needs one module for the dialect.
+
+How tensors travel:
+- Written always raw, because tritonclient's `as_numpy` reads nothing else: one blob per tensor, in the
+  tensors' order, in `raw_input_contents` or `raw_output_contents`.
+- Read raw or typed. Where one tensor is raw, all are, and none may have `contents`. FP16 and BF16 have
+  no typed form; INT8, INT16 and INT32 share `int_contents`, UINT8, UINT16 and UINT32 `uint_contents`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias
+
+from gateway._stubs import oip_wire_pb2 as pb
+from gateway.codecs.elements import array_of
+from gateway.codecs.oip_model import IndexedModel, ServerMetadata, datatype_named
+from gateway.codecs.oip_parameters import refuse_reserved, refuse_unsupported
+from gateway.codecs.oip_proto_metadata import (
+    decode_model_metadata,
+    decode_model_ready,
+    decode_model_request,
+    decode_model_versions,
+    decode_repository_index,
+    decode_repository_index_request,
+    decode_server_live,
+    decode_server_metadata,
+    decode_server_ready,
+    encode_model_metadata,
+    encode_model_ready,
+    encode_model_request,
+    encode_repository_index,
+    encode_repository_index_request,
+    encode_server_live,
+    encode_server_metadata,
+    encode_server_ready,
+    encode_server_request,
+)
+from gateway.codecs.protobuf import parse, serialize
+from gateway.codecs.raw import decode_raw, encode_raw
+from gateway.errors import InvalidRequest
+from gateway.messages import InferRequest, InferResponse, Parameter
+from gateway.tensors import MAX_RANK, Array, Datatype, Tensor
+
+__all__ = [
+    "IndexedModel",
+    "ServerMetadata",
+    "decode_model_metadata",
+    "decode_model_ready",
+    "decode_model_request",
+    "decode_model_versions",
+    "decode_repository_index",
+    "decode_repository_index_request",
+    "decode_request",
+    "decode_response",
+    "decode_server_live",
+    "decode_server_metadata",
+    "decode_server_ready",
+    "encode_model_metadata",
+    "encode_model_ready",
+    "encode_model_request",
+    "encode_repository_index",
+    "encode_repository_index_request",
+    "encode_request",
+    "encode_response",
+    "encode_server_live",
+    "encode_server_metadata",
+    "encode_server_ready",
+    "encode_server_request",
+]
+
+_WireTensor: TypeAlias = (
+    pb.ModelInferRequest.InferInputTensor | pb.ModelInferResponse.InferOutputTensor
+)
+
+_INT64 = range(-(2**63), 2**63)
+
+_CONTENTS: Mapping[str, str] = {
+    "BOOL": "bool_contents",
+    "INT8": "int_contents",
+    "INT16": "int_contents",
+    "INT32": "int_contents",
+    "INT64": "int64_contents",
+    "UINT8": "uint_contents",
+    "UINT16": "uint_contents",
+    "UINT32": "uint_contents",
+    "UINT64": "uint64_contents",
+    "FP32": "fp32_contents",
+    "FP64": "fp64_contents",
+    "BYTES": "bytes_contents",
+}
+
+
+def decode_request(data: bytes) -> InferRequest:
+    """A client's ModelInferRequest.
+
+    Raises:
+        InvalidRequest: not such a message, or a tensor's bytes, shape and datatype disagree.
+        Unsupported: it asks for shared memory or classification.
+    """
+    message = parse(pb.ModelInferRequest, data)
+    model = message.model_name
+    parameters = _read_parameters(message.parameters)
+    refuse_reserved(parameters)
+    return InferRequest(
+        model=model,
+        inputs=_read_tensors(message.inputs, message.raw_input_contents, "input", model),
+        version=message.model_version or None,
+        outputs=_read_output_names(message.outputs),
+        id=message.id,
+        parameters=parameters,
+    )
+
+
+def encode_request(request: InferRequest) -> bytes:
+    """A ModelInferRequest for a backend; signature and label have no place in it."""
+    message = pb.ModelInferRequest(model_name=request.model, id=request.id)
+    if request.version:
+        message.model_version = request.version
+    for tensor in request.inputs:
+        _write_tensor(message.inputs.add(), tensor)
+        message.raw_input_contents.append(encode_raw(tensor.array))
+    for name in request.outputs:
+        message.outputs.add().name = name
+    _write_parameters(message.parameters, request.parameters)
+    return serialize(message)
+
+
+def decode_response(data: bytes) -> InferResponse:
+    """A backend's ModelInferResponse.
+
+    Raises:
+        InvalidRequest: not such a message, or a tensor's bytes, shape and datatype disagree.
+        Unsupported: an output is in shared memory.
+    """
+    message = parse(pb.ModelInferResponse, data)
+    model = message.model_name
+    return InferResponse(
+        model=model,
+        version=message.model_version,
+        outputs=_read_tensors(message.outputs, message.raw_output_contents, "output", model),
+        id=message.id,
+        parameters=_read_parameters(message.parameters),
+    )
+
+
+def encode_response(response: InferResponse) -> bytes:
+    """A ModelInferResponse for a client, always raw."""
+    message = pb.ModelInferResponse(
+        model_name=response.model, model_version=response.version, id=response.id
+    )
+    for tensor in response.outputs:
+        _write_tensor(message.outputs.add(), tensor)
+        message.raw_output_contents.append(encode_raw(tensor.array))
+    _write_parameters(message.parameters, response.parameters)
+    return serialize(message)
+
+
+def _read_tensors(
+    tensors: Sequence[_WireTensor], blobs: Sequence[bytes], role: str, model: str
+) -> tuple[Tensor, ...]:
+    if blobs and len(blobs) != len(tensors):
+        raise InvalidRequest(
+            f"got {len(blobs)} raw blobs, wanted one for each of {len(tensors)} {role}s",
+            path=f"raw_{role}_contents",
+        )
+    read = []
+    for index, tensor in enumerate(tensors):
+        what, path = f"{role} {tensor.name!r} for model {model!r}", f"{role}s[{index}]"
+        datatype = datatype_named(tensor.datatype, f"{path}.datatype")
+        if tensor.parameters:
+            refuse_unsupported(tensor.parameters, path)
+        array = (
+            _read_raw(tensor, datatype, blobs[index], what, path)
+            if blobs
+            else _read_typed(tensor, datatype, what, path)
+        )
+        read.append(Tensor(tensor.name, datatype, array))
+    return tuple(read)
+
+
+def _read_raw(tensor: _WireTensor, datatype: Datatype, blob: bytes, what: str, path: str) -> Array:
+    if tensor.HasField("contents"):
+        raise InvalidRequest(
+            "contents field must not be specified when using raw_input_contents"
+            f" for {tensor.name!r}",
+            path=f"{path}.contents",
+        )
+    return decode_raw(blob, datatype, _shape(tensor), what=what, path=path)
+
+
+def _read_typed(tensor: _WireTensor, datatype: Datatype, what: str, path: str) -> Array:
+    if datatype not in _CONTENTS:
+        raise InvalidRequest(f"{datatype} has no typed contents, send {what} raw", path=path)
+    wanted = _CONTENTS[datatype]
+    got = [field.name for field, _ in tensor.contents.ListFields()]
+    if any(name != wanted for name in got):
+        raise InvalidRequest(
+            f"got {', '.join(got)}, {datatype} wants {wanted} for {what}", path=f"{path}.contents"
+        )
+    values = getattr(tensor.contents, wanted)[:]
+    if not values and 0 not in tensor.shape:
+        raise InvalidRequest(
+            f"unable to find data for {what.partition(' ')[0]} tensor {tensor.name!r}", path=path
+        )
+    return array_of(values, datatype, _shape(tensor), what=what, path=path)
+
+
+def _shape(tensor: _WireTensor) -> tuple[int, ...]:
+    # One dimension too many is enough to be refused; a shape as long as the body is not copied.
+    return tuple(tensor.shape[: MAX_RANK + 1])
+
+
+def _write_tensor(message: _WireTensor, tensor: Tensor) -> None:
+    message.name = tensor.name
+    message.datatype = tensor.datatype
+    message.shape.extend(tensor.array.shape)
+
+
+def _read_output_names(
+    outputs: Sequence[pb.ModelInferRequest.InferRequestedOutputTensor],
+) -> tuple[str, ...]:
+    for index, output in enumerate(outputs):
+        refuse_unsupported(output.parameters, f"outputs[{index}]")
+    return tuple(output.name for output in outputs)
+
+
+def _read_parameters(parameters: Mapping[str, pb.InferParameter]) -> dict[str, Parameter]:
+    read: dict[str, Parameter] = {}
+    for name, parameter in parameters.items():
+        choice = parameter.WhichOneof("parameter_choice")
+        if choice is None:
+            raise InvalidRequest("got a parameter without a value", path=f"parameters.{name}")
+        read[name] = getattr(parameter, choice)
+    return read
+
+
+def _write_parameters(message: Any, parameters: Mapping[str, Parameter]) -> None:
+    for name, value in parameters.items():
+        match value:
+            case bool():
+                message[name].bool_param = value
+            case int() if value in _INT64:
+                message[name].int64_param = value
+            case int():
+                message[name].uint64_param = value
+            case float():
+                message[name].double_param = value
+            case str():
+                message[name].string_param = value

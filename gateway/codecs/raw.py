@@ -1,0 +1,117 @@
+"""Which array do these raw tensor bytes hold, and which bytes hold this array?
+
+The form that gRPC's `raw_input_contents` and the REST binary tensor data extension share: elements in
+row-major order, little-endian, BOOL as one byte, BYTES as a 4-byte length before each element.
+
+Rules:
+- An array is a view of the bytes it came in (read-only then) wherever they are aligned for its dtype.
+- The byte count is compared with the shape, in Python's integers, before any memory is taken.
+- A BOOL byte other than 0 is true; the array then holds 1, as numpy expects of its own.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import TypeAlias
+
+import numpy as np
+
+from gateway.errors import InvalidRequest
+from gateway.tensors import DTYPES, Array, Datatype, count_elements
+
+__all__ = ["decode_raw", "encode_raw", "shaped"]
+
+RawBytes: TypeAlias = bytes | memoryview
+
+_LENGTH = struct.Struct("<I")
+
+
+def decode_raw(
+    data: RawBytes, datatype: Datatype, shape: tuple[int, ...], *, what: str, path: str
+) -> Array:
+    """The array of `datatype` and `shape` in `data`.
+
+    Args:
+        data: Exactly this tensor's bytes.
+        datatype: How to read them.
+        shape: The wire shape, not checked yet.
+        what: The tensor in words, for errors: `input 'x' for model 'm'`.
+        path: The tensor's place, for errors: `inputs[0]`.
+
+    Raises:
+        InvalidRequest: the bytes do not fit the shape, or the shape is none.
+    """
+    count = count_elements(shape, f"{path}.shape")
+    if datatype == "BYTES":
+        return shaped(_decode_bytes(data, count, what, path), shape, path)
+    dtype = DTYPES[datatype]
+    if len(data) != count * dtype.itemsize:
+        raise _size_mismatch(what, count * dtype.itemsize, len(data), path)
+    try:
+        array: Array = np.ndarray(shape, dtype, data)
+    except (ValueError, OverflowError) as error:
+        raise _no_such_shape(shape, path) from error
+    if datatype == "BOOL":
+        return _as_truth(array)
+    return array if array.flags.aligned else array.copy()
+
+
+def encode_raw(array: Array) -> bytes:
+    """The bytes of an array whose dtype is one of `DTYPES`; BYTES elements are `bytes`."""
+    if array.dtype.hasobject:
+        return b"".join(_prefixed(array))
+    return array.tobytes()
+
+
+def shaped(flat: Array, shape: tuple[int, ...], path: str) -> Array:
+    """`flat`, of as many elements as `shape` has, in that shape.
+
+    Raises:
+        InvalidRequest: no array can have the shape, although it has no elements.
+    """
+    try:
+        return flat.reshape(shape)
+    except (ValueError, OverflowError) as error:
+        raise _no_such_shape(shape, path) from error
+
+
+def _decode_bytes(data: RawBytes, count: int, what: str, path: str) -> Array:
+    # Each element costs at least its length: no list grows past what arrived.
+    if count * _LENGTH.size > len(data):
+        raise _size_mismatch(what, f"at least {count * _LENGTH.size}", len(data), path)
+    data = bytes(data)
+    elements: list[bytes] = []
+    end = 0
+    for _ in range(count):
+        start = end + _LENGTH.size
+        if start <= len(data):
+            end = start + _LENGTH.unpack_from(data, end)[0]
+        if max(start, end) > len(data):
+            raise _size_mismatch(what, f"at least {max(start, end)}", len(data), path)
+        elements.append(data[start:end])
+    if end != len(data):
+        raise _size_mismatch(what, end, len(data), path)
+    return np.array(elements, dtype=np.object_)
+
+
+def _prefixed(array: Array) -> list[bytes]:
+    parts: list[bytes] = []
+    for element in array.ravel().tolist():
+        parts += (_LENGTH.pack(len(element)), element)
+    return parts
+
+
+def _as_truth(array: Array) -> Array:
+    octets = array.view(np.uint8)
+    return octets.astype(np.bool_) if octets.size and octets.max() > 1 else array
+
+
+def _size_mismatch(what: str, wanted: object, got: int, path: str) -> InvalidRequest:
+    role = what.partition(" ")[0]
+    return InvalidRequest(
+        f"{role} byte size mismatch for {what}. Expected {wanted}, got {got}", path=f"{path}.data"
+    )
+
+
+def _no_such_shape(shape: tuple[int, ...], path: str) -> InvalidRequest:
+    return InvalidRequest(f"got {list(shape)}, no array can have that shape", path=f"{path}.shape")

@@ -75,7 +75,7 @@ def _out_of_range(values: list[Any], datatype: Datatype, what: str, path: str) -
         return InvalidRequest(
             f"got a number too large for {datatype} in {what}", path=f"{path}.data"
         )
-    limits = np.iinfo(DTYPES[datatype])
+    limits = np.iinfo(_TYPECODES[datatype])
     index, value = next(
         (index, value)
         for index, value in enumerate(values)

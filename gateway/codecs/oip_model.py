@@ -45,13 +45,15 @@ class IndexedModel:
 
 
 def datatype_named(text: object, path: str) -> Datatype:
-    """`text` as one of the protocol's datatypes.
+    """`text` as one of the protocol's datatypes; `path` is the tensor's place, for errors.
 
     Raises:
         InvalidRequest: it is none.
     """
     if not isinstance(text, str) or text not in DTYPES:
-        raise InvalidRequest(f"got {text!r}, datatypes are {', '.join(DTYPES)}", path=path)
+        raise InvalidRequest(
+            f"got {text!r}, datatypes are {', '.join(DTYPES)}", path=f"{path}.datatype"
+        )
     return cast("Datatype", text)
 
 

@@ -43,7 +43,7 @@ from gateway.codecs.protobuf import parse, serialize
 from gateway.codecs.raw import decode_raw, encode_raw
 from gateway.errors import InvalidRequest
 from gateway.messages import InferRequest, InferResponse, Parameter
-from gateway.tensors import MAX_RANK, Array, Datatype, Tensor
+from gateway.tensors import MAX_RANK, Datatype, Tensor
 
 __all__ = [
     "IndexedModel",
@@ -162,6 +162,7 @@ def encode_response(response: InferResponse) -> bytes:
 def _read_tensors(
     tensors: Sequence[_WireTensor], blobs: Sequence[bytes], role: str, model: str
 ) -> tuple[Tensor, ...]:
+    tensors, blobs = tensors[:], blobs[:]  # a list is walked twice as fast as protobuf's container
     if blobs and len(blobs) != len(tensors):
         raise InvalidRequest(
             f"got {len(blobs)} raw blobs, wanted one for each of {len(tensors)} {role}s",
@@ -169,30 +170,32 @@ def _read_tensors(
         )
     read = []
     for index, tensor in enumerate(tensors):
-        what, path = f"{role} {tensor.name!r} for model {model!r}", f"{role}s[{index}]"
-        datatype = datatype_named(tensor.datatype, f"{path}.datatype")
+        path = f"{role}s[{index}]"
+        name = tensor.name
+        datatype = datatype_named(tensor.datatype, path)
+        what = f"{role} {name!r} for model {model!r}"
         if tensor.parameters:
             refuse_unsupported(tensor.parameters, path)
-        array = (
-            _read_raw(tensor, datatype, blobs[index], what, path)
-            if blobs
-            else _read_typed(tensor, datatype, what, path)
-        )
-        read.append(Tensor(tensor.name, datatype, array))
+        if blobs:
+            _check_no_contents(tensor, path)
+            array = decode_raw(blobs[index], datatype, _shape(tensor), what=what, path=path)
+        else:
+            values = _typed_values(tensor, datatype, what, path)
+            array = array_of(values, datatype, _shape(tensor), what=what, path=path)
+        read.append(Tensor(name, datatype, array))
     return tuple(read)
 
 
-def _read_raw(tensor: _WireTensor, datatype: Datatype, blob: bytes, what: str, path: str) -> Array:
+def _check_no_contents(tensor: _WireTensor, path: str) -> None:
     if tensor.HasField("contents"):
         raise InvalidRequest(
             "contents field must not be specified when using raw_input_contents"
             f" for {tensor.name!r}",
             path=f"{path}.contents",
         )
-    return decode_raw(blob, datatype, _shape(tensor), what=what, path=path)
 
 
-def _read_typed(tensor: _WireTensor, datatype: Datatype, what: str, path: str) -> Array:
+def _typed_values(tensor: _WireTensor, datatype: Datatype, what: str, path: str) -> list[Any]:
     if datatype not in _CONTENTS:
         raise InvalidRequest(f"{datatype} has no typed contents, send {what} raw", path=path)
     wanted = _CONTENTS[datatype]
@@ -201,12 +204,11 @@ def _read_typed(tensor: _WireTensor, datatype: Datatype, what: str, path: str) -
         raise InvalidRequest(
             f"got {', '.join(got)}, {datatype} wants {wanted} for {what}", path=f"{path}.contents"
         )
-    values = getattr(tensor.contents, wanted)[:]
+    values: list[Any] = getattr(tensor.contents, wanted)[:]
     if not values and 0 not in tensor.shape:
-        raise InvalidRequest(
-            f"unable to find data for {what.partition(' ')[0]} tensor {tensor.name!r}", path=path
-        )
-    return array_of(values, datatype, _shape(tensor), what=what, path=path)
+        role = what.partition(" ")[0]
+        raise InvalidRequest(f"unable to find data for {role} tensor {tensor.name!r}", path=path)
+    return values
 
 
 def _shape(tensor: _WireTensor) -> tuple[int, ...]:
@@ -223,12 +225,16 @@ def _write_tensor(message: _WireTensor, tensor: Tensor) -> None:
 def _read_output_names(
     outputs: Sequence[pb.ModelInferRequest.InferRequestedOutputTensor],
 ) -> tuple[str, ...]:
+    if not outputs:
+        return ()
     for index, output in enumerate(outputs):
         refuse_unsupported(output.parameters, f"outputs[{index}]")
     return tuple(output.name for output in outputs)
 
 
 def _read_parameters(parameters: Mapping[str, pb.InferParameter]) -> dict[str, Parameter]:
+    if not parameters:
+        return {}
     read: dict[str, Parameter] = {}
     for name, parameter in parameters.items():
         choice = parameter.WhichOneof("parameter_choice")

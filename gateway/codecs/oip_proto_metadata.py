@@ -19,7 +19,6 @@ from gateway.codecs.protobuf import parse, serialize
 from gateway.messages import ModelDescription
 from gateway.tensors import TensorSpec
 
-
 __all__ = [
     "decode_model_metadata",
     "decode_model_ready",
@@ -183,7 +182,7 @@ def _read_specs(
     return [
         TensorSpec(
             name=tensor.name,
-            datatype=datatype_named(tensor.datatype, f"{path}[{index}].datatype"),
+            datatype=datatype_named(tensor.datatype, f"{path}[{index}]"),
             shape=tuple(tensor.shape),
         )
         for index, tensor in enumerate(tensors)

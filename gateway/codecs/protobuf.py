@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TypeVar, cast
+from typing import TypeVar
 
 from google.protobuf.message import DecodeError, EncodeError, Message
 
@@ -20,7 +20,7 @@ def parse(kind: type[_AnyMessage], data: bytes) -> _AnyMessage:
         InvalidRequest: the bytes are none.
     """
     try:
-        return cast("_AnyMessage", kind.FromString(data))
+        return kind.FromString(data)
     except DecodeError as error:
         raise InvalidRequest(
             f"got {len(data)} bytes that are no {kind.DESCRIPTOR.name} message"
@@ -34,7 +34,7 @@ def serialize(message: Message) -> bytes:
         BodyTooLarge: over the 2 GiB that a protobuf message may have.
     """
     try:
-        return cast("bytes", message.SerializeToString())
+        return message.SerializeToString()
     except EncodeError as error:
         name = message.DESCRIPTOR.name
         raise BodyTooLarge(f"the {name} message is over protobuf's 2 GiB: {error}") from error

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from gateway.codecs.raw import shaped
+from gateway.codecs.raw import objects, view
 from gateway.errors import InvalidRequest
 from gateway.tensors import DTYPES, Array, Datatype, count_elements
 
@@ -55,19 +55,14 @@ def array_of(
             path=f"{path}.data",
         )
     if datatype == "BYTES":
-        flat: Array = np.array(values, dtype=np.object_)
-    elif datatype == "BOOL":
-        flat = np.frombuffer(bytes(values), np.bool_)
-    else:
-        flat = _numbers(values, datatype, what, path)
-    return shaped(flat, shape, path)
-
-
-def _numbers(values: list[Any], datatype: Datatype, what: str, path: str) -> Array:
+        return objects(values, shape, path)
+    if datatype == "BOOL":
+        return view(bytes(values), DTYPES["BOOL"], shape, path)
     try:
-        return np.frombuffer(array(_TYPECODES[datatype], values), DTYPES[datatype])
+        numbers = memoryview(array(_TYPECODES[datatype], values))
     except OverflowError as error:
         raise _out_of_range(values, datatype, what, path) from error
+    return view(numbers, DTYPES[datatype], shape, path)
 
 
 def _out_of_range(values: list[Any], datatype: Datatype, what: str, path: str) -> InvalidRequest:

@@ -2,7 +2,8 @@
 
 orjson does the work, and refuses NaN and Infinity, which models do answer and clients do send. So a
 text that it refuses is read again by Python's parser if it holds one of these tokens, and the nulls
-that it writes for such numbers are replaced. Neither costs the common case anything.
+that it writes for such numbers are replaced. Neither costs the common case anything. TF Serving's
+dialect takes more liberties; `lenient_json` reads those.
 """
 
 from __future__ import annotations

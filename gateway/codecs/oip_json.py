@@ -61,7 +61,7 @@ class OutputForm:
         return self.binary_by_name.get(name, self.binary)
 
 
-_ALL_JSON = OutputForm()
+_ALL_JSON, _ALL_BINARY = OutputForm(binary=False), OutputForm(binary=True)
 
 
 def decode_request(
@@ -86,7 +86,7 @@ def decode_request(
         )
     document, rest = _open(body, header_length)
     parameters = _read_parameters(document.get("parameters"))
-    default = _read_flag(parameters.pop(_BINARY_OUTPUT, False), f"parameters.{_BINARY_OUTPUT}")
+    default = _read_flag(parameters.pop(_BINARY_OUTPUT, False), "parameters.binary_data_output")
     refuse_reserved(parameters)
     wanted = _read_wanted(document.get("outputs"))
     request = InferRequest(
@@ -225,8 +225,9 @@ def _read_wanted_output(output: object, path: str) -> tuple[str, bool | None]:
 
 
 def _output_form(wanted: Mapping[str, bool | None], *, default: bool) -> OutputForm:
-    said = {name: binary for name, binary in wanted.items() if binary is not None}
-    return OutputForm(default, said) if default or said else _ALL_JSON
+    if not wanted:
+        return _ALL_BINARY if default else _ALL_JSON
+    return OutputForm(default, {name: said for name, said in wanted.items() if said is not None})
 
 
 def _read_flag(value: object, path: str) -> bool:

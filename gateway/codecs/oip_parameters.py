@@ -5,7 +5,7 @@ A parameter that changes the answer must not be dropped in silence; any other tr
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from gateway.errors import InvalidRequest, Unsupported
 
@@ -17,15 +17,15 @@ _UNSUPPORTED = {
 }
 
 
-def refuse_unsupported(names: Iterable[str], path: str) -> None:
+def refuse_unsupported(names: Collection[str], path: str) -> None:
     """Refuse the parameters of one input or output that would change where or what its data is.
 
     Raises:
         Unsupported: the parameter belongs to an extension that Tandem does not list.
     """
-    for name in names:
-        if name in _UNSUPPORTED:
-            raise Unsupported(_UNSUPPORTED[name], path=f"{path}.parameters.{name}")
+    if not _UNSUPPORTED.keys().isdisjoint(names):
+        name = next(name for name in names if name in _UNSUPPORTED)
+        raise Unsupported(_UNSUPPORTED[name], path=f"{path}.parameters.{name}")
 
 
 def refuse_reserved(names: Iterable[str]) -> None:

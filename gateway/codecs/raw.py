@@ -19,7 +19,7 @@ import numpy as np
 from gateway.errors import InvalidRequest
 from gateway.tensors import DTYPES, Array, Datatype, count_elements
 
-__all__ = ["decode_raw", "encode_raw", "shaped"]
+__all__ = ["decode_raw", "encode_raw", "objects", "view"]
 
 RawBytes: TypeAlias = bytes | memoryview
 
@@ -43,14 +43,11 @@ def decode_raw(
     """
     count = count_elements(shape, f"{path}.shape")
     if datatype == "BYTES":
-        return shaped(_decode_bytes(data, count, what, path), shape, path)
+        return objects(_split(data, count, what, path), shape, path)
     dtype = DTYPES[datatype]
     if len(data) != count * dtype.itemsize:
         raise _size_mismatch(what, count * dtype.itemsize, len(data), path)
-    try:
-        array: Array = np.ndarray(shape, dtype, data)
-    except (ValueError, OverflowError) as error:
-        raise _no_such_shape(shape, path) from error
+    array = view(data, dtype, shape, path)
     if datatype == "BOOL":
         return _as_truth(array)
     return array if array.flags.aligned else array.copy()
@@ -63,19 +60,31 @@ def encode_raw(array: Array) -> bytes:
     return array.tobytes()
 
 
-def shaped(flat: Array, shape: tuple[int, ...], path: str) -> Array:
-    """`flat`, of as many elements as `shape` has, in that shape.
+def view(data: RawBytes, dtype: np.dtype[np.generic], shape: tuple[int, ...], path: str) -> Array:
+    """The array of `dtype` and `shape` over `data`, which has exactly its bytes.
 
     Raises:
         InvalidRequest: no array can have the shape, although it has no elements.
     """
     try:
-        return flat.reshape(shape)
+        return np.ndarray(shape, dtype, data)
     except (ValueError, OverflowError) as error:
         raise _no_such_shape(shape, path) from error
 
 
-def _decode_bytes(data: RawBytes, count: int, what: str, path: str) -> Array:
+def objects(elements: list[bytes], shape: tuple[int, ...], path: str) -> Array:
+    """The BYTES array of `shape`, which has exactly as many elements.
+
+    Raises:
+        InvalidRequest: no array can have the shape, although it has no elements.
+    """
+    try:
+        return np.array(elements, dtype=np.object_).reshape(shape)
+    except (ValueError, OverflowError) as error:
+        raise _no_such_shape(shape, path) from error
+
+
+def _split(data: RawBytes, count: int, what: str, path: str) -> list[bytes]:
     # Each element costs at least its length: no list grows past what arrived.
     if count * _LENGTH.size > len(data):
         raise _size_mismatch(what, f"at least {count * _LENGTH.size}", len(data), path)
@@ -91,7 +100,7 @@ def _decode_bytes(data: RawBytes, count: int, what: str, path: str) -> Array:
         elements.append(data[start:end])
     if end != len(data):
         raise _size_mismatch(what, end, len(data), path)
-    return np.array(elements, dtype=np.object_)
+    return elements
 
 
 def _prefixed(array: Array) -> list[bytes]:

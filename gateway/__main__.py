@@ -1,0 +1,5 @@
+"""`python -m gateway …` is `tandem …`."""
+
+from gateway.cli import script
+
+script()

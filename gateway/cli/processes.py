@@ -1,0 +1,188 @@
+"""How are several servers started, watched, and stopped so that none is left behind?
+
+- Each child is a session of its own, so that Ctrl-C reaches only us, and we stop them in order.
+- The kernel kills a child when we die in any way, SIGKILL included (PR_SET_PDEATHSIG).
+- A child that ends before it is told to ends the whole fleet, with its last words.
+- A child's output goes to `<logs>/<name>.log`, new for every start.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import os
+import signal
+import sys
+from asyncio.subprocess import DEVNULL, STDOUT, Process
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from gateway.cli.terminal import CommandError
+
+__all__ = ["Child", "ChildDied", "Fleet", "Launch", "fleet"]
+
+_PR_SET_PDEATHSIG = 1
+_TAIL_BYTES = 8192
+_TAIL_LINES = 12
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Launch:
+    """How one child is started. `grace_s`: seconds between SIGTERM and SIGKILL when it is stopped."""
+
+    name: str
+    argv: tuple[str, ...]
+    cwd: Path
+    environment: Mapping[str, str] = field(default_factory=dict)
+    grace_s: float = 10.0
+
+
+class ChildDied(CommandError):
+    """A child ended by itself; the text has its last lines of output."""
+
+
+class Child:
+    """A running child. Invariant: `is_stopping` is set before we send it any signal."""
+
+    def __init__(self, launch: Launch, process: Process, log: Path) -> None:
+        self.launch = launch
+        self.process = process
+        self.log = log
+        self.is_stopping = False
+
+    def __repr__(self) -> str:
+        state = "running" if self.process.returncode is None else f"ended {self.process.returncode}"
+        return f"<Child {self.launch.name} pid {self.process.pid} {state}>"
+
+    async def watch(self) -> None:
+        """Wait for the end.
+
+        Raises:
+            ChildDied: nobody had told it to end.
+        """
+        status = await self.process.wait()
+        if not self.is_stopping:
+            raise ChildDied(
+                f"{self.launch.name} {_how_it_ended(status)}; the end of {self.log}:\n{tail(self.log)}"
+            )
+
+    async def stop(self) -> None:
+        """SIGTERM, then SIGKILL after the grace; whatever it had started goes with it."""
+        self.is_stopping = True
+        self.send(signal.SIGTERM)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self.launch.grace_s):
+                await self.process.wait()
+        self.kill()
+        await self.process.wait()
+
+    def kill(self) -> None:
+        """SIGKILL to it and to all it had started; does not wait."""
+        self.is_stopping = True
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+
+    def send(self, what: signal.Signals) -> None:
+        """Send a signal to it alone, if it still runs."""
+        with suppress(ProcessLookupError):
+            self.process.send_signal(what)
+
+
+class Fleet:
+    """The children that run together, in the order of their start."""
+
+    def __init__(self, group: asyncio.TaskGroup, logs: Path) -> None:
+        self.children: list[Child] = []
+        self._group = group
+        self._logs = logs
+
+    def __repr__(self) -> str:
+        return f"<Fleet {self.children}>"
+
+    async def start(self, launch: Launch) -> Child:
+        """Start a child and watch it from now on.
+
+        Raises:
+            CommandError: its program cannot be run.
+        """
+        self._logs.mkdir(parents=True, exist_ok=True)
+        log = self._logs / f"{launch.name}.log"
+        with log.open("wb") as output:
+            try:
+                process = await asyncio.create_subprocess_exec(
+                    *launch.argv,
+                    cwd=launch.cwd,
+                    env={**os.environ, **launch.environment},
+                    stdin=DEVNULL,
+                    stdout=output,
+                    stderr=STDOUT,
+                    start_new_session=True,
+                    preexec_fn=_death_pact(os.getpid()),  # noqa: PLW1509 - async-signal-safe calls only
+                )
+            except OSError as exc:
+                raise CommandError(f"cannot run {launch.argv[0]}: {exc.strerror}") from exc
+        child = Child(launch, process, log)
+        self.children.append(child)
+        self._group.create_task(child.watch())
+        return child
+
+    async def stop(self) -> None:
+        """Stop every child, the last started first; at most the sum of their graces."""
+        for child in reversed(self.children):
+            await child.stop()
+
+    def kill(self) -> None:
+        """Kill every child at once."""
+        for child in self.children:
+            child.kill()
+
+
+@asynccontextmanager
+async def fleet(logs: Path) -> AsyncIterator[Fleet]:
+    """A fleet that is stopped when the block ends, however it ends.
+
+    Raises:
+        ChildDied: a child ended by itself; the block was cancelled and the others stopped.
+    """
+    try:
+        async with asyncio.TaskGroup() as group:
+            running = Fleet(group, logs)
+            try:
+                yield running
+            finally:
+                await running.stop()
+    except BaseExceptionGroup as errors:
+        # What went wrong first is what the person should read; the rest followed from it.
+        raise errors.exceptions[0] from None
+
+
+def tail(log: Path) -> str:
+    """The last lines of a log, indented."""
+    with log.open("rb") as file:
+        file.seek(max(0, file.seek(0, os.SEEK_END) - _TAIL_BYTES))
+        lines = file.read().decode(errors="replace").splitlines()[-_TAIL_LINES:]
+    return "\n".join(f"    {line}" for line in lines) or "    (it wrote nothing)"
+
+
+def _how_it_ended(status: int) -> str:
+    if status >= 0:
+        return f"ended with status {status}"
+    name = signal.Signals(-status).name
+    hint = ", perhaps for want of memory" if name == "SIGKILL" else ""
+    return f"was ended by {name}{hint}"
+
+
+def _death_pact(parent: int) -> Callable[[], None] | None:
+    """What a new child runs before its program: a pact with the kernel to be killed when we die."""
+    if not sys.platform.startswith("linux"):
+        return None
+    prctl = ctypes.CDLL(None, use_errno=True).prctl  # looked up here: after a fork it is too late
+
+    def make_pact() -> None:
+        prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        if os.getppid() != parent:  # we died between the fork and the pact
+            os._exit(1)
+
+    return make_pact

@@ -1,0 +1,56 @@
+"""Run the gateway alone, in this process: what a container runs, and what `tandem up` starts."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from gateway.cli.terminal import CommandError, Terminal
+from gateway.control.source import ConfigError, ListenOverrides
+
+EXAMPLES = """\
+Examples:
+  tandem serve                                  ./tandem.toml
+  tandem serve prod.toml --rest 0.0.0.0:8080    a flag wins over the file's [listen]
+  tandem serve prod.toml --admin 127.0.0.1:0    port 0 takes a free one; the log says which
+
+The file is read again when it changes; a file with a mistake changes nothing and is reported.
+SIGTERM and Ctrl-C finish what was accepted, then stop. A second one stops at once.
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's options."""
+    parser.add_argument(
+        "file", nargs="?", type=Path, default=Path("tandem.toml"), help="default: tandem.toml"
+    )
+    add_listeners(parser)
+
+
+def add_listeners(parser: argparse.ArgumentParser) -> None:
+    """`--rest`, `--grpc` and `--admin`."""
+    for name, what in (("rest", "REST"), ("grpc", "gRPC"), ("admin", "metrics and admin API")):
+        parser.add_argument(
+            f"--{name}", metavar="HOST:PORT", help=f"where {what} listens; wins over the file"
+        )
+
+
+def overrides(arguments: argparse.Namespace) -> ListenOverrides:
+    """What the three flags say."""
+    return ListenOverrides(rest=arguments.rest, grpc=arguments.grpc, admin=arguments.admin)
+
+
+def run(arguments: argparse.Namespace, terminal: Terminal) -> int:
+    """Serve until a signal; the gateway's own exit status."""
+    import uvloop  # noqa: PLC0415 - not needed to print --help
+
+    from gateway.app import run_gateway  # noqa: PLC0415 - not needed to print --help
+
+    listen = overrides(arguments)
+    terminal.end_status()
+    try:
+        return uvloop.run(
+            run_gateway(arguments.file, rest=listen.rest, grpc=listen.grpc, admin=listen.admin)
+        )
+    except ConfigError as error:
+        raise CommandError(f"the configuration is wrong\n{error}", status=2) from error

@@ -1,0 +1,1 @@
+"""Which arm answers, and which arms shadow it?"""

@@ -1,0 +1,1 @@
+"""The outside calls us: decode, pipeline, encode."""

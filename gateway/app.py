@@ -1,0 +1,277 @@
+"""Who is wired to whom? The composition root: a configuration file becomes a running gateway.
+
+Everything that lives is entered into one `AsyncExitStack` or one `TaskGroup`, in the order it is needed,
+and leaves in the reverse order. The drain is written out in `Gateway.drain`, step by step.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import time
+from collections.abc import Callable, Coroutine, Generator, Mapping
+from contextlib import AsyncExitStack
+from contextvars import Context
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Self, TypeVar
+
+from fastapi import FastAPI
+from prometheus_client import CollectorRegistry
+
+from gateway import __version__
+from gateway.backends.oip import OipBackend
+from gateway.backends.tfserving import TfServingBackend
+from gateway.config import BackendConfig, Config
+from gateway.control.addresses import ListenOverrides
+from gateway.control.admin import ConfigState, admin_api
+from gateway.control.lanes import Lanes
+from gateway.control.reconcile import Reconciler
+from gateway.control.source import ConfigError, ConfigFile
+from gateway.lifecycle import Lifecycle, State
+from gateway.pipeline import Pipeline
+from gateway.ports import Backend
+from gateway.servers.departures import Departures
+from gateway.servers.exchange import Desk
+from gateway.servers.grpc import GrpcApi
+from gateway.servers.listen import HttpServer, listen_http, start_grpc
+from gateway.servers.oip_rest import OipRest, oip_routes
+from gateway.servers.rest import RawRoutes, RestApi
+from gateway.servers.tfs_rest import TfsRest
+from gateway.telemetry.logs import RequestLog, json_logging
+from gateway.telemetry.metrics import Metrics
+
+__all__ = ["Gateway", "make_backend", "run_gateway"]
+
+_T = TypeVar("_T")
+
+_log = logging.getLogger("tandem")
+
+CONFIG_POLL_S: Final = 0.5
+
+
+def make_backend(name: str, config: BackendConfig) -> Backend:
+    """The adapter for a configured backend."""
+    kinds: Mapping[str, Callable[..., Backend]] = {
+        "tfserving": TfServingBackend,
+        "oip": OipBackend,
+    }
+    return kinds[config.kind](name, config.address, max_message_bytes=config.max_message_bytes)
+
+
+class Gateway:
+    """A running gateway: `async with Gateway(file, config) as gateway:` serves until the block ends.
+
+    Attributes:
+        addresses: `rest`, `grpc` and `admin` as `host:port`, with the ports really taken.
+    """
+
+    def __init__(self, file: ConfigFile, config: Config) -> None:
+        self._file = file
+        self.lifecycle = Lifecycle()
+        self.metrics = Metrics(CollectorRegistry(), version=__version__)
+        self.addresses: dict[str, str] = {}
+        self._state = ConfigState(path=str(file.path), config=config, loaded_at="")
+        self._stack = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        """Start everything; when this returns, the gateway accepts requests."""
+        try:
+            await self._start(self._state.config)
+        except BaseException:
+            await self._stack.aclose()
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Drain if that was not done, and close everything in reverse order."""
+        try:
+            await self.drain()
+        finally:
+            await self._stack.aclose()
+
+    async def _start(self, config: Config) -> None:
+        self._group = group = await self._stack.enter_async_context(_Tasks())
+        self.pipeline = Pipeline(
+            self.lifecycle,
+            self.metrics,
+            max_requests_in_flight=config.limits.max_requests_in_flight,
+            clock=time.monotonic,
+        )
+        self._lanes = Lanes(group, self.metrics)
+        self._reconciler = Reconciler(
+            group, self.pipeline, self._lanes, metrics=self.metrics, make_backend=make_backend
+        )
+        self._stack.push_async_callback(self._reconciler.aclose)
+        await self._apply(config)
+        self._desk = Desk(
+            self.pipeline,
+            self.metrics,
+            RequestLog(config.log.success_sample_ratio, time.monotonic),
+            limits=config.limits,
+            clock=time.monotonic,
+        )
+        await self._listen(config)
+        group.create_task(self._reconciler.run())
+        group.create_task(self._follow_file())
+        self.lifecycle.move_to(State.READY)
+        _log.info("the gateway is ready", extra={"fields": dict(self.addresses)})
+
+    async def _listen(self, config: Config) -> None:
+        admin = admin_api(self.pipeline, self.metrics.registry, lambda: self._state)
+        self._admin = self._listen_http("admin", admin, config.listen.admin)
+        self._rest = self._listen_http("rest", self._rest_api(), config.listen.rest)
+        limit = config.limits.max_body_bytes
+        self._grpc, self.addresses["grpc"] = await start_grpc(
+            GrpcApi(self._desk), config.listen.grpc, max_message_bytes=limit
+        )
+
+    def _listen_http(self, name: str, app: FastAPI, address: str) -> HttpServer:
+        grace_s = self._state.config.limits.drain_timeout_s
+        server, self.addresses[name] = listen_http(
+            app, address, setting=f"listen.{name}", grace_s=grace_s
+        )
+        self._group.create_task(server.serve_until_stopped())
+        return server
+
+    def _rest_api(self) -> FastAPI:
+        api = RestApi(title="Tandem", version=__version__, summary="Predict, in two dialects")
+        api.raw_routes = RawRoutes(
+            self._desk,
+            Departures(self._group),
+            {"tfs_rest": TfsRest(self._desk), "oip_rest": OipRest(self._desk)},
+        )
+        api.include_router(oip_routes(self.pipeline))
+        return api
+
+    async def _apply(self, config: Config) -> None:
+        await self._reconciler.apply(config)
+        self._state.config = config
+        self._state.loaded_at = datetime.now(UTC).isoformat(timespec="seconds")
+        self._state.last_error = ""
+        self.metrics.config_ok.set(1)
+
+    async def _follow_file(self) -> None:
+        async for change in self._file.changes(CONFIG_POLL_S):
+            if isinstance(change, ConfigError):
+                self._refuse(change)
+                continue
+            self._warn_of_restart(change)
+            await self._apply(change)
+            self.metrics.config_reloads.labels("applied").inc()
+            _log.info("configuration applied", extra={"fields": {"path": self._state.path}})
+
+    def _refuse(self, error: ConfigError) -> None:
+        self._state.last_error = str(error)
+        self.metrics.config_ok.set(0)
+        self.metrics.config_reloads.labels("refused").inc()
+        fields = {"path": self._state.path, "error": str(error)}
+        _log.error("configuration refused; the one before stays in force", extra={"fields": fields})
+
+    def _warn_of_restart(self, config: Config) -> None:
+        before = self._state.config
+        for name in ("listen", "limits", "log"):
+            if getattr(config, name) != getattr(before, name):
+                fields = {"setting": name}
+                _log.warning("a change that needs a restart", extra={"fields": fields})
+
+    async def drain(self) -> None:
+        """Stop taking requests, and answer all that were accepted, within `limits.drain_timeout_s`.
+
+        Safe to call twice. In order: readiness fails; a pause for load balancers to notice, in which
+        requests are still served; mirrors are dropped; listeners close, and answer what they have; lanes
+        empty. The admin listener stays until the end, so that the drain can be watched.
+        """
+        if self.lifecycle.state is not State.READY:
+            return
+        self.lifecycle.move_to(State.LEAVING)
+        limits = self._state.config.limits
+        await asyncio.sleep(limits.drain_notice_s)
+        self._lanes.close_mirrors()
+        try:
+            async with asyncio.timeout(limits.drain_timeout_s):
+                await self._stop_serving(limits.drain_timeout_s)
+        except TimeoutError:
+            fields = {"in_flight": self.pipeline.in_flight, "seconds": limits.drain_timeout_s}
+            _log.error("gave up on requests that did not end in time", extra={"fields": fields})
+        self.lifecycle.move_to(State.STOPPED)
+        _log.info("the gateway has stopped")
+
+    async def _stop_serving(self, grace_s: float) -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._rest.stop())
+            group.create_task(self._grpc.stop(grace_s))
+        self.lifecycle.move_to(State.DRAINING)
+        await self._lanes.drain()
+        await self._admin.stop()
+
+
+class _Tasks(asyncio.TaskGroup):
+    """A task group whose tasks run in the background: when its block ends, they are cancelled.
+
+    A task that fails still ends the block with its error, as in any group.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._running: set[asyncio.Task[Any]] = set()
+
+    def create_task(
+        self,
+        coro: Generator[Any, None, _T] | Coroutine[Any, Any, _T],
+        *,
+        name: str | None = None,
+        context: Context | None = None,
+    ) -> asyncio.Task[_T]:
+        task = super().create_task(coro, name=name, context=context)
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+        return task
+
+    async def __aexit__(
+        self,
+        et: type[BaseException] | None,
+        exc: BaseException | None,
+        tb: TracebackType | None,
+    ) -> None:
+        for task in self._running:
+            task.cancel()
+        await super().__aexit__(et, exc, tb)
+
+
+async def run_gateway(
+    path: Path, *, rest: str | None = None, grpc: str | None = None, admin: str | None = None
+) -> int:
+    """Run a gateway until SIGTERM or SIGINT, then drain it; a second signal ends it at once.
+
+    The addresses replace those of the file. Returns the process's exit code.
+
+    Raises:
+        ConfigError: the file cannot be read, or something in it is wrong.
+        ListenError: an address is taken.
+    """
+    file = ConfigFile(path, ListenOverrides(rest=rest, grpc=grpc, admin=admin))
+    config = file.load()
+    gateway = Gateway(file, config)
+    loop = asyncio.get_running_loop()
+    asked = asyncio.Event()
+    task = asyncio.current_task()
+    assert task is not None, "a coroutine that runs has a task"
+
+    def on_signal() -> None:
+        if asked.is_set():
+            task.cancel()
+        asked.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, on_signal)
+    with json_logging(config.log.level, gateway.metrics.log_lines_dropped.inc):
+        try:
+            async with gateway:
+                await asked.wait()
+        except asyncio.CancelledError:
+            _log.error("stopped at once, at a second signal")
+            return 1
+    return 0

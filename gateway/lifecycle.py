@@ -1,0 +1,63 @@
+"""May we accept a request now? The gateway's states, and the moves between them.
+
+    STARTING ──▶ READY ──▶ LEAVING ──▶ DRAINING ──▶ STOPPED
+        └──────────────────────────────────▲
+
+Rules: a state never goes back. LEAVING says "not ready" to load balancers but still serves whoever comes,
+because they need time to notice; DRAINING only finishes what was accepted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import Enum
+
+from gateway.errors import NotReady
+
+__all__ = ["Lifecycle", "State"]
+
+
+class State(Enum):
+    """Where the process is in its life."""
+
+    STARTING = "starting"
+    READY = "ready"
+    LEAVING = "leaving"
+    DRAINING = "draining"
+    STOPPED = "stopped"
+
+
+_MOVES: Mapping[State, frozenset[State]] = {
+    State.STARTING: frozenset({State.READY, State.DRAINING}),
+    State.READY: frozenset({State.LEAVING}),
+    State.LEAVING: frozenset({State.DRAINING}),
+    State.DRAINING: frozenset({State.STOPPED}),
+    State.STOPPED: frozenset(),
+}
+
+
+class Lifecycle:
+    """The current state."""
+
+    def __init__(self) -> None:
+        self.state = State.STARTING
+
+    def __repr__(self) -> str:
+        return f"<Lifecycle {self.state.value}>"
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether load balancers should send requests."""
+        return self.state is State.READY
+
+    def move_to(self, state: State) -> None:
+        """Go to `state`; ValueError when the table does not allow it."""
+        if state not in _MOVES[self.state]:
+            raise ValueError(f"a gateway that is {self.state.value} cannot become {state.value}")
+        self.state = state
+
+    def check(self) -> None:
+        """Raise NotReady unless a request that has come may be served."""
+        if self.state in (State.READY, State.LEAVING):
+            return
+        raise NotReady(f"the gateway is {self.state.value}")

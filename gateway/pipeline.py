@@ -1,0 +1,221 @@
+"""The story of one request: which arm, with whom, what it said, and who else is asked.
+
+`route` decides without waiting; between it and `infer` the server decodes the body by the arm's signature
+(TF Serving's JSON cannot be read without one), also without waiting, so both see the same table.
+
+Invariant: `_scene` is replaced as a whole and never changed in place; a request reads it once, in `route`,
+and keeps the lane it got there, so a reload never moves a request that was already accepted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from gateway.batching.key import BatchKey
+from gateway.batching.queue import BatchQueue
+from gateway.errors import InvalidRequest, QueueFull
+from gateway.lifecycle import Lifecycle
+from gateway.messages import Deadline, InferRequest, InferResponse, Served, Target
+from gateway.routing.table import Arm, Decision, RouteTable
+from gateway.shadow.mirror import Mirror, Mirrored
+from gateway.telemetry.metrics import ArmMetrics, Metrics
+from gateway.tensors import Signature, Tensor, check_inputs
+
+__all__ = ["Answer", "Lane", "Pipeline", "Route", "Scene"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lane:
+    """What an arm has at run time: its queue, and its metrics with the labels bound."""
+
+    queue: BatchQueue
+    metrics: ArmMetrics
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scene:
+    """Everything a request reads: the table, and for each (model, arm) its lane and each shadow its mirror."""
+
+    table: RouteTable = field(default_factory=RouteTable)
+    lanes: Mapping[tuple[str, str], Lane] = field(default_factory=dict)
+    mirrors: Mapping[tuple[str, str], Mirror] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """A decision, with the lane and the mirrors that were current when it was made."""
+
+    decision: Decision
+    signature: Signature
+    lane: Lane
+    mirrors: tuple[Mirror, ...]
+
+    @property
+    def arm(self) -> Arm:
+        """The arm that will answer."""
+        return self.decision.arm
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """The response, and how it came about."""
+
+    response: InferResponse
+    served: Served
+
+
+class Pipeline:
+    """Takes a request from its decoded form to its answer."""
+
+    def __init__(
+        self,
+        lifecycle: Lifecycle,
+        metrics: Metrics,
+        *,
+        max_requests_in_flight: int,
+        clock: Callable[[], float],
+    ) -> None:
+        self._lifecycle = lifecycle
+        self._metrics = metrics
+        self._max_in_flight = max_requests_in_flight
+        self._clock = clock
+        self._in_flight = 0
+        self._scene = Scene()
+        metrics.in_flight_requests.set_function(lambda: self._in_flight)
+
+    def __repr__(self) -> str:
+        models = ", ".join(self._scene.table.models) or "no models"
+        return f"<Pipeline {self._in_flight} in flight, {models}>"
+
+    @property
+    def table(self) -> RouteTable:
+        """The route table in force."""
+        return self._scene.table
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether load balancers should send requests."""
+        return self._lifecycle.is_ready
+
+    @property
+    def in_flight(self) -> int:
+        """Requests accepted and not yet answered."""
+        return self._in_flight
+
+    def install(self, scene: Scene) -> None:
+        """Make `scene` the one that later requests read."""
+        self._scene = scene
+
+    def route(self, target: Target) -> Route:
+        """Decide which arm answers; never waits.
+
+        Raises:
+            NotReady: the gateway or the model is not ready.
+            UnknownModel, UnknownLabel, UnknownSignature, InvalidRequest: the caller's fault.
+        """
+        self._lifecycle.check()
+        scene = self._scene
+        decision = scene.table.resolve(target)
+        arm = decision.arm
+        signature = arm.signature(target.signature)
+        lane = scene.lanes[arm.model, arm.name]
+        lane.metrics.count_assignment(decision.why)
+        return Route(
+            decision=decision,
+            signature=signature,
+            lane=lane,
+            mirrors=tuple(scene.mirrors[arm.model, s.arm.name] for s in decision.shadows),
+        )
+
+    async def infer(
+        self, route: Route, request: InferRequest, *, deadline: Deadline, request_id: str
+    ) -> Answer:
+        """Ask the arm, and offer the answer to its shadows.
+
+        `request_id` draws the shadows' sample; `request.id` is only echoed.
+
+        A cancelled caller leaves nothing in the queue, and does not disturb its batch-mates.
+
+        Raises:
+            InvalidRequest: the inputs or outputs do not fit the signature.
+            QueueFull: a bound is reached; rejected at once.
+            DeadlineExceeded: the deadline passed in the queue or in flight.
+            BackendError: the batch failed.
+        """
+        arm, signature = route.arm, route.signature
+        rows = check_inputs(arm.model, signature, request.inputs)
+        inputs = _in_order(signature, request.inputs)
+        wanted = _wanted(arm.model, signature, request.outputs)
+        key = BatchKey.of(
+            version=arm.version,
+            signature=signature.name,
+            inputs=inputs,
+            batchable=signature.is_batchable,
+            outputs=wanted,
+        )
+        served = await self._submit(route.lane, key, inputs, rows=rows, deadline=deadline)
+        route.lane.metrics.queue_seconds.observe(served.queue_s)
+        route.lane.metrics.rows.inc(rows)
+        if route.mirrors:
+            mirrored = Mirrored(
+                request_id=request_id,
+                answered_by=arm.name,
+                signature=signature.name,
+                inputs=inputs,
+                wanted=wanted,
+                rows=rows,
+                control=served.outputs,
+            )
+            for mirror in route.mirrors:
+                mirror.offer(mirrored)
+        response = InferResponse(
+            model=arm.model,
+            version=arm.version,
+            signature=signature.name,
+            outputs=served.outputs,
+            id=request.id,
+        )
+        return Answer(response=response, served=served)
+
+    async def _submit(
+        self,
+        lane: Lane,
+        key: BatchKey,
+        inputs: tuple[Tensor, ...],
+        *,
+        rows: int,
+        deadline: Deadline,
+    ) -> Served:
+        if self._in_flight >= self._max_in_flight:
+            raise QueueFull(
+                f"got one request more than the {self._max_in_flight} that may be in flight"
+                " (limits.max_requests_in_flight)"
+            )
+        self._in_flight += 1
+        try:
+            return await lane.queue.submit(key, inputs, rows, deadline)
+        finally:
+            self._in_flight -= 1
+
+
+def _in_order(signature: Signature, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    """The inputs in the signature's order, so that callers' orders do not split batches."""
+    if len(inputs) == 1:
+        return inputs
+    by_name = {tensor.name: tensor for tensor in inputs}
+    return tuple(by_name[name] for name in signature.inputs)
+
+
+def _wanted(model: str, signature: Signature, outputs: tuple[str, ...]) -> tuple[str, ...]:
+    for index, name in enumerate(outputs):
+        if name not in signature.outputs:
+            raise InvalidRequest(
+                f"output tensor alias not found in signature: {name}"
+                f" Outputs expected to be in the set {{{','.join(sorted(signature.outputs))}}}."
+                f" (model {model})",
+                path=f"outputs[{index}]",
+            )
+        if name in outputs[:index]:
+            raise InvalidRequest(f"duplicate output tensor alias: {name}", path=f"outputs[{index}]")
+    return outputs

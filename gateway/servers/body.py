@@ -1,0 +1,81 @@
+"""What did the client send, and no more of it than we are willing to hold?"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from typing import Any, TypeAlias
+
+from gateway.errors import BodyTooLarge, CallerLeft, InvalidRequest, Unsupported
+
+__all__ = ["Receive", "Send", "inflate", "read_body"]
+
+Message: TypeAlias = MutableMapping[str, Any]
+Receive: TypeAlias = Callable[[], Awaitable[Message]]
+Send: TypeAlias = Callable[[Message], Awaitable[None]]
+
+
+async def read_body(receive: Receive, headers: Mapping[bytes, bytes], limit: int) -> bytes:
+    """The whole body, inflated when it came compressed; at most `limit` bytes before and after.
+
+    Raises:
+        BodyTooLarge: by its declared length, before any of it is read, or while reading.
+        CallerLeft: the client disconnected before the end.
+        InvalidRequest, Unsupported: the compression is broken, or not gzip or deflate.
+    """
+    declared = headers.get(b"content-length", b"")
+    if declared.isdigit() and int(declared[:20]) > limit:
+        raise _too_large(f"{declared.decode()} bytes declared", limit)
+    message = await receive()
+    body: bytes = message.get("body", b"")
+    if message["type"] == "http.disconnect" or message.get("more_body", False):
+        body = await _read_rest(receive, message, limit)
+    if len(body) > limit:
+        raise _too_large(f"{len(body)} bytes", limit)
+    encoding = headers.get(b"content-encoding")
+    return body if encoding is None else inflate(body, encoding, limit)
+
+
+async def _read_rest(receive: Receive, message: Message, limit: int) -> bytes:
+    parts: list[bytes] = []
+    size = 0
+    while True:
+        if message["type"] == "http.disconnect":
+            raise CallerLeft(f"the client left after {size} bytes of its body")
+        part: bytes = message.get("body", b"")
+        size += len(part)
+        if size > limit:
+            raise _too_large(f"more than {limit} bytes", limit)
+        parts.append(part)
+        if not message.get("more_body", False):
+            return b"".join(parts)
+        message = await receive()
+
+
+def inflate(body: bytes, encoding: bytes, limit: int) -> bytes:
+    """Undo gzip or deflate (zlib), holding at most `limit` bytes."""
+    name = encoding.strip().lower()
+    if name in (b"identity", b""):
+        return body
+    if name not in (b"gzip", b"x-gzip", b"deflate"):
+        raise Unsupported(
+            f"got {encoding[:64].decode('latin-1')!r}, wanted gzip or deflate",
+            path="content-encoding",
+        )
+    # 16 + MAX_WBITS reads a gzip header, MAX_WBITS a zlib one.
+    engine = zlib.decompressobj(zlib.MAX_WBITS if name == b"deflate" else 16 + zlib.MAX_WBITS)
+    try:
+        plain = engine.decompress(body, limit + 1)
+    except zlib.error as exc:
+        raise InvalidRequest(f"cannot be inflated: {exc}", path="body") from exc
+    if len(plain) > limit:
+        raise _too_large(f"more than {limit} bytes after inflating {len(body)}", limit)
+    if not engine.eof:
+        raise InvalidRequest("the compressed body ends too early", path="body")
+    return plain
+
+
+def _too_large(got: str, limit: int) -> BodyTooLarge:
+    return BodyTooLarge(
+        f"got {got}, at most {limit} are taken (limits.max_body_bytes)", path="body"
+    )

@@ -1,0 +1,200 @@
+"""What is common to one request on every dialect: its id, its deadline, and its one line in the books."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Protocol
+
+from gateway.config import LimitsConfig
+from gateway.errors import CallerLeft, GatewayError, InvalidRequest
+from gateway.messages import Deadline, Dialect, Target
+from gateway.pipeline import Answer, Pipeline, Route
+from gateway.telemetry.logs import RequestLog
+from gateway.telemetry.metrics import Metrics
+
+__all__ = ["EXPLAIN", "Desk", "Exchange", "Headers"]
+
+
+class Headers(Protocol):
+    """HTTP headers or gRPC metadata, by lower-case name."""
+
+    def get(self, name: str, /) -> str | None:
+        """The header's value, or None."""
+
+
+REQUEST_ID = "x-request-id"
+EXPLAIN = "x-tandem-explain"
+ARM = "x-tandem-arm"
+TIMEOUT_MS = "x-tandem-timeout-ms"
+
+_MAX_ID = 128
+
+
+@dataclass(slots=True, kw_only=True)
+class Exchange:
+    """One request while it is served; filled in as more becomes known.
+
+    Attributes:
+        request_id: The caller's, or one of ours.
+        started: When its last byte was in, in seconds of the loop's clock.
+        target, route, answer, error: Set as far as the request got.
+    """
+
+    dialect: Dialect
+    request_id: str
+    started: float
+    target: Target | None = None
+    route: Route | None = None
+    answer: Answer | None = None
+    error: GatewayError | None = None
+
+    def facts(self, now: float) -> list[tuple[str, str]]:
+        """Where the answer came from, as header names and values; empty if it was not answered."""
+        if self.answer is None or self.route is None:
+            return []
+        served = self.answer.served
+        return [
+            ("x-tandem-arm", self.route.arm.name),
+            ("x-tandem-version", self.answer.response.version),
+            ("x-tandem-why", self.route.decision.why),
+            ("x-tandem-batch-rows", str(served.batch_rows)),
+            ("x-tandem-batch-requests", str(served.batch_requests)),
+            ("x-tandem-queue-ms", f"{served.queue_s * 1e3:.3f}"),
+            ("x-tandem-backend-ms", f"{served.backend_s * 1e3:.3f}"),
+            ("x-tandem-total-ms", f"{(now - self.started) * 1e3:.3f}"),
+        ]
+
+
+class Desk:
+    """Opens and closes exchanges: ids, deadlines, targets, and the books (metrics and log)."""
+
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        metrics: Metrics,
+        log: RequestLog,
+        *,
+        limits: LimitsConfig,
+        clock: Callable[[], float],
+    ) -> None:
+        self.pipeline = pipeline
+        self.limits = limits
+        self.clock = clock
+        self._metrics = metrics
+        self._log = log
+        # A random prefix keeps ids of several replicas and restarts apart; the counter is the cheap part.
+        self._prefix = os.urandom(8).hex()
+        self._numbers = itertools.count(1)
+
+    @contextmanager
+    def open(self, dialect: Dialect, request_id: str) -> Iterator[Exchange]:
+        """An exchange that is booked exactly once when the block ends, however it ends.
+
+        The block sets `exchange.error` for an answer that is an error. An exception that leaves the block
+        is booked as the caller's departure if it is a cancellation, else as ours.
+        """
+        exchange = Exchange(
+            dialect=dialect,
+            request_id=request_id or f"{self._prefix}-{next(self._numbers):x}",
+            started=self.clock(),
+        )
+        try:
+            yield exchange
+        except Exception as exc:
+            exchange.error = GatewayError(f"{type(exc).__name__}: {exc}")
+            self._book(exchange)
+            raise
+        except BaseException:
+            exchange.error = CallerLeft("the call was cancelled")
+            self._book(exchange)
+            raise
+        self._book(exchange)
+
+    def _book(self, exchange: Exchange) -> None:
+        now = self.clock()
+        reason = "ok" if exchange.error is None else exchange.error.reason
+        if exchange.route is None:
+            model = exchange.target.model if exchange.target is not None else ""
+            known = model if model in self.pipeline.table.models else ""
+            self._metrics.requests.labels(known, "", exchange.dialect, reason).inc()
+        else:
+            arm = exchange.route.lane.metrics
+            arm.count_request(exchange.dialect, reason)
+            if exchange.error is None:
+                arm.request_seconds.observe(now - exchange.started)
+        ok = exchange.error is None
+        if self._log.wants(request_id=exchange.request_id, ok=ok):
+            self._log.write(ok=ok, fields=_log_fields(exchange, reason, now))
+
+    def target(self, headers: Headers, exchange: Exchange, asked: Target) -> Target:
+        """`asked`, completed by what the headers say of the unit and the arm."""
+        return Target(
+            model=asked.model,
+            version=asked.version,
+            label=asked.label,
+            signature=asked.signature,
+            unit=self._unit(headers, exchange, asked.model),
+            arm=headers.get(ARM) or "",
+        )
+
+    def _unit(self, headers: Headers, exchange: Exchange, model: str) -> str:
+        routes = self.pipeline.table.models.get(model)
+        if routes is not None:
+            for name in routes.unit_headers:
+                unit = headers.get(name)
+                if unit:
+                    return unit
+        return exchange.request_id
+
+    def deadline(self, headers: Headers, exchange: Exchange, asked_s: float | None) -> Deadline:
+        """When to give up: what the protocol or the header asks, within `limits.max_timeout_s`.
+
+        Raises:
+            InvalidRequest: the header is not a positive number.
+        """
+        timeout_s = self.limits.default_timeout_s if asked_s is None else asked_s
+        text = headers.get(TIMEOUT_MS)
+        if text is not None:
+            timeout_s = _timeout_s(text)
+        return Deadline.after(exchange.started, min(timeout_s, self.limits.max_timeout_s))
+
+
+def _log_fields(exchange: Exchange, reason: str, now: float) -> dict[str, str | float]:
+    fields: dict[str, str | float] = {
+        "request_id": exchange.request_id,
+        "dialect": exchange.dialect,
+        "reason": reason,
+        "total_ms": round((now - exchange.started) * 1e3, 3),
+    }
+    if exchange.target is not None:
+        fields["model"] = exchange.target.model[:_MAX_ID]
+    if exchange.route is not None:
+        fields["arm"] = exchange.route.arm.name
+    if exchange.answer is not None:
+        fields["queue_ms"] = round(exchange.answer.served.queue_s * 1e3, 3)
+        fields["backend_ms"] = round(exchange.answer.served.backend_s * 1e3, 3)
+        fields["batch_rows"] = exchange.answer.served.batch_rows
+    if exchange.error is not None:
+        fields["error"] = str(exchange.error)[:512]
+    return fields
+
+
+def _timeout_s(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not value > 0:
+        raise InvalidRequest(
+            f"got {text[:64]!r}, wanted milliseconds above 0", path=f"header {TIMEOUT_MS}"
+        )
+    return value / 1e3
+
+
+def clean_id(text: str) -> str:
+    """A caller's request id if it is safe to log and to return in a header, else ""."""
+    return text if 0 < len(text) <= _MAX_ID and text.isascii() and text.isprintable() else ""

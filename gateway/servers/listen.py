@@ -1,0 +1,120 @@
+"""Where do we listen, and how does a listener stop without losing a request?"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Iterator
+
+import grpc
+import uvicorn
+from fastapi import FastAPI
+
+from gateway.servers.grpc import GrpcApi
+
+__all__ = ["HttpServer", "ListenError", "listen_http", "start_grpc"]
+
+BACKLOG = 2048
+KEEP_ALIVE_S = 75
+
+
+class ListenError(Exception):
+    """An address cannot be listened on; names it and the setting it came from."""
+
+
+class _Quiet(uvicorn.Server):
+    """A uvicorn server that leaves the process's signals to whoever runs several of them."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+class HttpServer:
+    """One HTTP listener."""
+
+    def __init__(self, app: FastAPI, listening: socket.socket, *, grace_s: float) -> None:
+        self._socket = listening
+        self._server = _Quiet(
+            uvicorn.Config(
+                app,
+                http="httptools",
+                ws="none",
+                lifespan="off",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                timeout_keep_alive=KEEP_ALIVE_S,
+                timeout_graceful_shutdown=max(1, round(grace_s)),
+                backlog=BACKLOG,
+            )
+        )
+        self._stopped = asyncio.Event()
+
+    async def serve_until_stopped(self) -> None:
+        """Serve until `stop`, and until every request that had begun was answered."""
+        try:
+            await self._server.serve(sockets=[self._socket])
+        finally:
+            self._socket.close()
+            self._stopped.set()
+
+    async def stop(self) -> None:
+        """Stop listening, answer the requests that have begun, close idle connections."""
+        self._server.should_exit = True
+        await self._stopped.wait()
+
+
+def listen_http(
+    app: FastAPI, address: str, *, setting: str, grace_s: float
+) -> tuple[HttpServer, str]:
+    """A server for `app`, and the address it really has (port 0 takes a free one).
+
+    Raises:
+        ListenError: the address is taken, or is none of this machine's.
+    """
+    host, port = split(address)
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        listening = socket.create_server((host, port), family=family, backlog=BACKLOG)
+    except OSError as exc:
+        raise ListenError(f"{setting}: cannot listen on {address}: {exc.strerror}") from exc
+    listening.setblocking(False)  # noqa: FBT003 - the socket module's own signature
+    return HttpServer(app, listening, grace_s=grace_s), joined(host, listening.getsockname()[1])
+
+
+async def start_grpc(
+    api: GrpcApi, address: str, *, max_message_bytes: int
+) -> tuple[grpc.aio.Server, str]:
+    """A started server for `api`, and the address it really has.
+
+    Raises:
+        ListenError: the address is taken, or is none of this machine's.
+    """
+    server = grpc.aio.server(
+        options=[
+            ("grpc.max_receive_message_length", max_message_bytes),
+            ("grpc.max_send_message_length", -1),
+            # Without it a second gateway would share the port and take half of its connections.
+            ("grpc.so_reuseport", 0),
+        ]
+    )
+    api.register(server)
+    try:
+        port = server.add_insecure_port(address)
+    except RuntimeError as exc:
+        raise ListenError(f"listen.grpc: cannot listen on {address}: {exc}") from exc
+    await server.start()
+    return server, joined(split(address)[0], port)
+
+
+def split(address: str) -> tuple[str, int]:
+    """`host:port` or `[v6]:port` as a pair; the configuration has checked it."""
+    host, _, port = address.rpartition(":")
+    return host.strip("[]"), int(port)
+
+
+def joined(host: str, port: int) -> str:
+    """The pair as `host:port`, an IPv6 host in brackets."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -1,0 +1,166 @@
+"""How do bytes over HTTP become a request, and an answer bytes again?
+
+The predict routes are raw ASGI endpoints inside the FastAPI application: `RestApi.__call__` hands them to
+`RawRoutes` before any middleware or router runs, because on one core those would cost more than the rest
+of the gateway together. Everything else on this port is ordinary FastAPI.
+
+Every raw request passes through `RawRoutes.__call__`, which reads the body within its limit, watches for
+a client that leaves, turns errors into the dialect's own, and books the request exactly once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+import orjson
+from fastapi import FastAPI
+
+from gateway.errors import CallerLeft, GatewayError
+from gateway.messages import Dialect
+from gateway.servers.body import Receive, Send, read_body
+from gateway.servers.departures import Departures
+from gateway.servers.exchange import EXPLAIN, REQUEST_ID, Desk, Exchange, clean_id
+from gateway.servers.problems import headers_of, text_of
+
+__all__ = ["AsgiHeaders", "Call", "Endpoint", "RawRoutes", "Reply", "RestApi"]
+
+_log = logging.getLogger("tandem.rest")
+
+Pairs: TypeAlias = list[tuple[bytes, bytes]]
+JSON_TYPE = b"application/json"
+
+
+class AsgiHeaders:
+    """A request's headers, looked up by lower-case name; of a repeated header the last one counts."""
+
+    __slots__ = ("raw",)
+
+    def __init__(self, pairs: Pairs) -> None:
+        self.raw: Mapping[bytes, bytes] = dict(pairs)
+
+    def get(self, name: str, /) -> str | None:
+        """The header's value, or None."""
+        value = self.raw.get(name.encode())
+        return None if value is None else value.decode("latin-1")
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One HTTP request, its body read. `path` is as sent: percent-encoded, without the query."""
+
+    method: str
+    path: str
+    headers: AsgiHeaders
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """One HTTP answer."""
+
+    status: int
+    body: bytes
+    content_type: bytes = JSON_TYPE
+    headers: Pairs = field(default_factory=list)
+
+
+Endpoint: TypeAlias = Callable[[Exchange, Call], Awaitable[Reply]]
+
+
+class RawRoutes:
+    """The raw ASGI endpoints, by dialect."""
+
+    def __init__(
+        self, desk: Desk, departures: Departures, endpoints: Mapping[Dialect, Endpoint]
+    ) -> None:
+        self._desk = desk
+        self._departures = departures
+        self._endpoints = endpoints
+
+    @staticmethod
+    def dialect_of(method: str, path: str) -> Dialect | None:
+        """The dialect whose raw endpoint takes this request, or None for FastAPI's routes."""
+        if path.startswith("/v1/"):
+            return "tfs_rest"
+        if method == "POST" and path.startswith("/v2/models/") and path.endswith("/infer"):
+            return "oip_rest"
+        return None
+
+    async def __call__(
+        self, dialect: Dialect, scope: Mapping[str, Any], receive: Receive, send: Send
+    ) -> None:
+        """Serve one request."""
+        headers = AsgiHeaders(scope["headers"])
+        request_id = clean_id(headers.get(REQUEST_ID) or "")
+        with self._desk.open(dialect, request_id) as exchange:
+            reply = await self._reply(exchange, scope, receive, headers)
+            if reply is None:
+                return
+            extra = [(b"x-request-id", exchange.request_id.encode())]
+            if exchange.answer is not None and headers.get(EXPLAIN):
+                facts = exchange.facts(self._desk.clock())
+                extra += [(name.encode(), value.encode("latin-1")) for name, value in facts]
+        await _send(send, reply, extra)
+
+    async def _reply(
+        self, exchange: Exchange, scope: Mapping[str, Any], receive: Receive, headers: AsgiHeaders
+    ) -> Reply | None:
+        """The endpoint's reply, or its error's; None when the client has left."""
+        try:
+            body = await read_body(receive, headers.raw, self._desk.limits.max_body_bytes)
+            exchange.started = self._desk.clock()
+            path: bytes = scope["raw_path"]
+            call = Call(scope["method"], path.decode("latin-1"), headers, body)
+            with self._departures.watch(receive) as visit:
+                try:
+                    return await self._endpoints[exchange.dialect](exchange, call)
+                except asyncio.CancelledError:
+                    if not visit.has_left:
+                        raise
+                    visit.task.uncancel()
+                    raise CallerLeft("the client disconnected") from None
+        except CallerLeft as error:
+            exchange.error = error
+            return None
+        except GatewayError as error:
+            exchange.error = error
+        except Exception as error:  # noqa: BLE001  # a supervisor: they get an answer, we the trace
+            _log.exception("a request failed inside the gateway")
+            exchange.error = GatewayError(f"internal error: {type(error).__name__}")
+        return _error_reply(exchange, exchange.error)
+
+
+def _error_reply(exchange: Exchange, error: GatewayError) -> Reply:
+    text = text_of(error, exchange.dialect, exchange.target)
+    body = orjson.dumps({"error": text.encode("utf-8", "replace").decode()})
+    return Reply(error.http_status, body, headers=headers_of(error))
+
+
+async def _send(send: Send, reply: Reply, extra: Pairs) -> None:
+    headers = [
+        (b"content-type", reply.content_type),
+        (b"content-length", str(len(reply.body)).encode()),
+        *reply.headers,
+        *extra,
+    ]
+    await send({"type": "http.response.start", "status": reply.status, "headers": headers})
+    await send({"type": "http.response.body", "body": reply.body})
+
+
+class RestApi(FastAPI):
+    """The REST application: raw predict routes first, FastAPI's own after them."""
+
+    raw_routes: RawRoutes | None = None
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Serve one ASGI connection."""
+        if scope["type"] == "http" and self.raw_routes is not None:
+            dialect = self.raw_routes.dialect_of(scope["method"], scope["path"])
+            if dialect is not None:
+                await self.raw_routes(dialect, scope, receive, send)
+                return
+        await super().__call__(scope, receive, send)

@@ -1,0 +1,85 @@
+"""What do we say of a model, its versions and their states?"""
+
+from __future__ import annotations
+
+from gateway.codecs.oip_model import IndexedModel
+from gateway.errors import UnknownModel
+from gateway.messages import ModelDescription, Target, VersionStatus
+from gateway.routing.table import ModelRoutes, RouteTable
+
+__all__ = ["describe_target", "is_ready", "statuses_of", "versions_of"]
+
+
+def describe_target(table: RouteTable, target: Target) -> ModelDescription:
+    """The description of the arm that `target` leads to, under the name the caller knows.
+
+    Raises:
+        UnknownModel, UnknownLabel, NotReady: as `RouteTable.resolve`.
+    """
+    arm = table.resolve(target).arm
+    assert arm.description is not None, "resolve only returns arms that were described"
+    return ModelDescription(
+        model=arm.model,
+        version=arm.version,
+        platform=arm.description.platform,
+        signatures=arm.description.signatures,
+    )
+
+
+def versions_of(routes: ModelRoutes) -> tuple[str, ...]:
+    """The versions that some ready arm serves, newest first."""
+    ready = {arm.version for arm in routes.arms.values() if arm.description is not None}
+    return tuple(sorted(ready, key=_newest_first))
+
+
+def statuses_of(table: RouteTable, target: Target) -> tuple[VersionStatus, ...]:
+    """The state of each version (or of the one asked for), newest first.
+
+    A version is AVAILABLE when some arm that serves it is ready. An arm whose version is not known yet
+    has none to report. A label is ignored, as TF Serving does here.
+
+    Raises:
+        UnknownModel: the model or the version is not served here.
+    """
+    routes = table.model(target.model)
+    states: dict[str, VersionStatus] = {}
+    for arm in routes.arms.values():
+        if not arm.version:
+            continue
+        if arm.description is not None:
+            states[arm.version] = VersionStatus(version=arm.version, state="AVAILABLE")
+        else:
+            states.setdefault(arm.version, VersionStatus(version=arm.version, state="LOADING"))
+    if target.version is not None:
+        if target.version not in states:
+            raise UnknownModel(f"got version {target.version}, versions served: {sorted(states)}")
+        return (states[target.version],)
+    return tuple(states[version] for version in sorted(states, key=_newest_first))
+
+
+def is_ready(routes: ModelRoutes, version: str | None = None) -> bool:
+    """Whether some arm (of that version) can answer."""
+    return any(
+        arm.description is not None and version in (None, arm.version)
+        for arm in routes.arms.values()
+    )
+
+
+def index_of(table: RouteTable, *, ready_only: bool) -> list[IndexedModel]:
+    """Every version of every model, as the model repository extension lists them."""
+    listed = [
+        IndexedModel(
+            name=name,
+            version=status.version,
+            state="READY" if status.state == "AVAILABLE" else "UNAVAILABLE",
+            reason="",
+        )
+        for name in sorted(table.models)
+        for status in statuses_of(table, Target(model=name))
+    ]
+    return [entry for entry in listed if entry.state == "READY" or not ready_only]
+
+
+def _newest_first(version: str) -> tuple[int, int, str]:
+    # Numbers before names, the highest first.
+    return (0, -int(version), "") if version.isdigit() else (1, 0, version)

@@ -1,0 +1,134 @@
+"""TF Serving's REST API: `/v1/models/…`.
+
+The order of the checks is TF Serving's: the JSON, the type of `signature_name`, the model, the signature,
+and only then the inputs; so bad JSON to an unknown model is 400, not 404. A path under /v1/ that matches
+nothing is 400 "Malformed request", never 404 or 405.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from dataclasses import dataclass
+from urllib.parse import unquote
+
+import orjson
+
+from gateway.codecs import tfs_json
+from gateway.errors import InvalidRequest, UnknownModel, Unsupported
+from gateway.messages import InferRequest, Target
+from gateway.pipeline import Pipeline
+from gateway.servers.exchange import Desk, Exchange
+from gateway.servers.rest import Call, Reply
+from gateway.servers.statuses import describe_target, statuses_of
+
+__all__ = ["TfsRest"]
+
+_POST = re.compile(
+    r"/v1/models/([^/:]+)(?:/versions/(\d+)|/labels/([^/:]+))?:(classify|regress|predict)",
+    re.IGNORECASE,
+)
+_GET = re.compile(
+    r"/v1/models(?:/([^/:]+))?(?:/versions/(\d+)|/labels/([^/:]+))?(?:/(metadata))?",
+    re.IGNORECASE,
+)
+_INT64_MAX = 2**63 - 1
+_MAX_DIGITS = 32  # int() of a longer text would cost the caller nothing and us much
+
+
+@dataclass(frozen=True, slots=True)
+class _Path:
+    model: str
+    version: str | None
+    label: str | None
+    verb: str
+
+
+@functools.lru_cache(maxsize=1024)
+def _match(method: str, path: str) -> _Path | None:
+    pattern = {"POST": _POST, "GET": _GET}.get(method)
+    found = pattern.fullmatch(path) if pattern is not None else None
+    if found is None:
+        return None
+    model, version, label, verb = found.groups()
+    return _Path(
+        unquote(model or ""),
+        None if version is None else _version(version),
+        None if label is None else unquote(label),
+        verb or "",
+    )
+
+
+def _version(digits: str) -> str:
+    if len(digits) > _MAX_DIGITS or int(digits) > _INT64_MAX:
+        raise InvalidRequest(f"Failed to convert version: {digits[:64]} to numeric.")
+    return str(int(digits))
+
+
+class TfsRest:
+    """The endpoint of every path under /v1/."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+        self._pipeline: Pipeline = desk.pipeline
+
+    async def __call__(self, exchange: Exchange, call: Call) -> Reply:
+        """Answer one call."""
+        path = _match(call.method, call.path)
+        if path is None:
+            raise InvalidRequest(f"Malformed request: {call.method} {call.path}")
+        if call.method == "GET":
+            return self._get(exchange, path)
+        if path.verb == "predict":
+            return await self._predict(exchange, call, path)
+        if path.verb in ("classify", "regress"):
+            raise Unsupported(f"got :{path.verb}, Tandem speaks :predict")
+        raise InvalidRequest(f"Malformed request: {call.method} {call.path}")
+
+    async def _predict(self, exchange: Exchange, call: Call, path: _Path) -> Reply:
+        # Set before anything can fail, so that the books name the model of a request that cannot be read.
+        exchange.target = Target(model=path.model, version=path.version, label=path.label)
+        body = tfs_json.parse_predict(call.body)
+        asked = Target(
+            model=path.model,
+            version=path.version,
+            label=path.label,
+            signature=body.signature_name,
+        )
+        exchange.target = target = self._desk.target(call.headers, exchange, asked)
+        deadline = self._desk.deadline(call.headers, exchange, None)
+        exchange.route = route = self._pipeline.route(target)
+        request = InferRequest(
+            model=target.model,
+            inputs=tfs_json.decode_inputs(body, route.signature),
+            id=exchange.request_id,
+        )
+        exchange.answer = answer = await self._pipeline.infer(
+            route, request, deadline=deadline, request_id=exchange.request_id
+        )
+        return Reply(200, tfs_json.encode_response(answer.response, body.form))
+
+    def _get(self, exchange: Exchange, path: _Path) -> Reply:
+        table = self._pipeline.table
+        if not path.model:
+            if path.version or path.label or path.verb:
+                raise InvalidRequest("Missing model name in request.")
+            return Reply(200, orjson.dumps({"models": sorted(table.models)}))
+        exchange.target = target = Target(model=path.model, version=path.version, label=path.label)
+        if path.verb == "metadata":
+            return Reply(200, tfs_json.encode_metadata(describe_target(table, target)))
+        try:
+            statuses = statuses_of(table, target)
+        except UnknownModel as error:
+            raise InvalidStatus(_unknown_status_text(target)) from error
+        return Reply(200, tfs_json.encode_status(statuses))
+
+
+class InvalidStatus(UnknownModel):
+    """A status question about a model or version that is not here, in TF Serving's words for that."""
+
+
+def _unknown_status_text(target: Target) -> str:
+    if target.version is None:
+        return f"Could not find any versions of model {target.model}"
+    return f"Could not find version {target.version} of model {target.model}"

@@ -1,0 +1,237 @@
+"""What is counted and timed? Every instrument of the gateway, with its help, unit, labels and buckets.
+
+Rules:
+- Built from an explicit registry; there is no module-level instrument.
+- Labels come from closed sets: model and arm from the route table, reasons from `errors.py`. A name that
+  a caller made up never becomes a label (`model=""` stands for a model that is not served).
+- Children are bound once per arm (`ArmMetrics`), because looking labels up costs more than observing.
+- Every request is counted exactly once in `tandem_requests_total`, whatever became of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.gc_collector import GCCollector
+from prometheus_client.platform_collector import PlatformCollector
+from prometheus_client.process_collector import ProcessCollector
+
+__all__ = ["ArmMetrics", "Metrics"]
+
+# Edges at 1–2.5–5 per decade from 0.25 ms, where a tiny model answers, to 30 s, the default timeout.
+SECONDS_BUCKETS = (
+    0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
+)  # fmt: skip
+ROWS_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
+
+
+class _Inc(Protocol):
+    def inc(self, amount: float = 1) -> None: ...
+
+
+class _Observe(Protocol):
+    def observe(self, amount: float) -> None: ...
+
+
+class Metrics:
+    """Every instrument, registered in one registry."""
+
+    def __init__(self, registry: CollectorRegistry, *, version: str) -> None:
+        self.registry = registry
+        ProcessCollector(registry=registry)
+        PlatformCollector(registry=registry)
+        GCCollector(registry=registry)
+        self._make_request_instruments(registry)
+        self._make_batch_instruments(registry)
+        self._make_state_instruments(registry)
+        self.build_info.labels(version).set(1)
+
+    def _make_request_instruments(self, registry: CollectorRegistry) -> None:
+        arm = ("model", "arm")
+        self.requests = Counter(
+            "tandem_requests_total",
+            "Requests answered, each counted once; reason is ok or the error's.",
+            (*arm, "dialect", "reason"),
+            registry=registry,
+        )
+        self.assignments = Counter(
+            "tandem_assignments_total",
+            "Requests routed to an arm, by why: split, forced, version, label, only.",
+            (*arm, "why"),
+            registry=registry,
+        )
+        self.request_seconds = Histogram(
+            "tandem_request_duration_seconds",
+            "From the request's last body byte to its encoded answer; answered requests only.",
+            arm,
+            buckets=SECONDS_BUCKETS,
+            registry=registry,
+        )
+        self.queue_seconds = Histogram(
+            "tandem_queue_duration_seconds",
+            "From submission until the request's batch left; answered requests only.",
+            arm,
+            buckets=SECONDS_BUCKETS,
+            registry=registry,
+        )
+        self.rows = Counter(
+            "tandem_rows_total", "Rows of answered requests.", arm, registry=registry
+        )
+
+    def _make_batch_instruments(self, registry: CollectorRegistry) -> None:
+        arm = ("model", "arm")
+        self.batches = Counter(
+            "tandem_batches_total",
+            "Batches sent to a backend; reason is ok or the error's. role is primary or shadow.",
+            (*arm, "role", "reason"),
+            registry=registry,
+        )
+        self.batch_departures = Counter(
+            "tandem_batch_departures_total",
+            "Why each batch left when it did: full, slot_free or delay.",
+            (*arm, "role", "why"),
+            registry=registry,
+        )
+        self.batch_rows = Histogram(
+            "tandem_batch_rows",
+            "Rows in a batch that was sent.",
+            (*arm, "role"),
+            buckets=ROWS_BUCKETS,
+            registry=registry,
+        )
+        self.backend_seconds = Histogram(
+            "tandem_backend_duration_seconds",
+            "One backend call, from sending a batch to its decoded answer.",
+            (*arm, "role"),
+            buckets=SECONDS_BUCKETS,
+            registry=registry,
+        )
+
+    def _make_state_instruments(self, registry: CollectorRegistry) -> None:
+        self.queued_rows = Gauge(
+            "tandem_queued_rows",
+            "Rows waiting for a batch now.",
+            ("model", "arm", "role"),
+            registry=registry,
+        )
+        self.in_flight_batches = Gauge(
+            "tandem_in_flight_batches",
+            "Batches at a backend now.",
+            ("model", "arm", "role"),
+            registry=registry,
+        )
+        self.in_flight_requests = Gauge(
+            "tandem_in_flight_requests",
+            "Requests accepted and not yet answered.",
+            registry=registry,
+        )
+        self.arm_ready = Gauge(
+            "tandem_arm_ready",
+            "1 when the arm's backend serves its version of the model, else 0.",
+            ("model", "arm"),
+            registry=registry,
+        )
+        self.arm_weight = Gauge(
+            "tandem_arm_weight", "The arm's configured weight.", ("model", "arm"), registry=registry
+        )
+        self.shadow = Counter(
+            "tandem_shadow_total",
+            "Mirrored requests, by outcome: match, mismatch, error or dropped; arm is the shadow.",
+            ("model", "arm", "outcome"),
+            registry=registry,
+        )
+        self.config_reloads = Counter(
+            "tandem_config_reloads_total",
+            "Configuration reloads, by outcome: applied or refused.",
+            ("outcome",),
+            registry=registry,
+        )
+        self.config_ok = Gauge(
+            "tandem_config_last_reload_successful",
+            "1 when the newest configuration is the one in force.",
+            registry=registry,
+        )
+        self.log_lines_dropped = Counter(
+            "tandem_log_lines_dropped_total",
+            "Log lines not written because the log's queue was full.",
+            registry=registry,
+        )
+        self.build_info = Gauge(
+            "tandem_build_info", "1, labelled with the version.", ("version",), registry=registry
+        )
+
+    def forget_arm(self, model: str, arm: str) -> None:
+        """Drop the state gauges of an arm that is no longer configured (counters stay)."""
+        for gauge in (self.arm_ready, self.arm_weight):
+            gauge.remove_by_labels({"model": model, "arm": arm})
+        for gauge in (self.queued_rows, self.in_flight_batches):
+            gauge.remove_by_labels({"model": model, "arm": arm})
+
+
+class ArmMetrics:
+    """One arm's instruments, with their labels bound: what a request and a batch observe."""
+
+    def __init__(self, metrics: Metrics, model: str, arm: str, *, role: str = "primary") -> None:
+        self.request_seconds: _Observe = metrics.request_seconds.labels(model, arm)
+        self.queue_seconds: _Observe = metrics.queue_seconds.labels(model, arm)
+        self.rows: _Inc = metrics.rows.labels(model, arm)
+        self.batch_rows: _Observe = metrics.batch_rows.labels(model, arm, role)
+        self.backend_seconds: _Observe = metrics.backend_seconds.labels(model, arm, role)
+        self.in_flight_batches = metrics.in_flight_batches.labels(model, arm, role)
+        self.queued_rows = metrics.queued_rows.labels(model, arm, role)
+        self._labels = (model, arm)
+        self._role = role
+        self._metrics = metrics
+        self._requests: dict[tuple[str, str], _Inc] = {}
+        self._batches: dict[tuple[str, str], _Inc] = {}
+        self._whys: dict[str, _Inc] = {}
+
+    def count_request(self, dialect: str, reason: str) -> None:
+        """Count one finished request."""
+        key = (dialect, reason)
+        child = self._requests.get(key)
+        if child is None:
+            child = self._metrics.requests.labels(*self._labels, dialect, reason)
+            self._requests[key] = child
+        child.inc()
+
+    def count_assignment(self, why: str) -> None:
+        """Count one routing decision in favour of this arm."""
+        child = self._whys.get(why)
+        if child is None:
+            child = self._metrics.assignments.labels(*self._labels, why)
+            self._whys[why] = child
+        child.inc()
+
+    def count_batch(self, why: str, reason: str) -> None:
+        """Count one batch: why it left when it did, and how it ended."""
+        key = (why, reason)
+        if key not in self._batches:
+            self._batches[key] = _Pair(
+                self._metrics.batch_departures.labels(*self._labels, self._role, why),
+                self._metrics.batches.labels(*self._labels, self._role, reason),
+            )
+        self._batches[key].inc()
+
+
+class _Pair:
+    """Two counters that move together."""
+
+    def __init__(self, first: _Inc, second: _Inc) -> None:
+        self._both = (first, second)
+
+    def inc(self, amount: float = 1) -> None:
+        for counter in self._both:
+            counter.inc(amount)
+
+
+def sample_values(metrics: Metrics, name: str) -> Mapping[tuple[tuple[str, str], ...], float]:
+    """The samples called `name`, by their sorted labels; for tests and the admin API."""
+    return {
+        tuple(sorted(sample.labels.items())): sample.value
+        for family in metrics.registry.collect()
+        for sample in family.samples
+        if sample.name == name
+    }

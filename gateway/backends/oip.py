@@ -15,6 +15,7 @@ import asyncio
 import dataclasses
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import TypeAlias
 
 import grpc
 
@@ -37,6 +38,8 @@ from gateway.messages import (
 )
 
 __all__ = ["OipBackend"]
+
+_Call: TypeAlias = "grpc.aio.UnaryUnaryMultiCallable[bytes, bytes]"
 
 _SERVICE = "/inference.GRPCInferenceService/"
 _LOOKUP_TIMEOUT_S = 10.0
@@ -71,6 +74,10 @@ class OipBackend:
                 ("grpc.max_reconnect_backoff_ms", 1000),
             ],
         )
+        self._calls: Mapping[str, _Call] = {
+            method: self._channel.unary_unary(_SERVICE + method)
+            for method in ("ModelInfer", "ModelMetadata", "ModelReady", "RepositoryIndex")
+        }
 
     def __repr__(self) -> str:
         return f"OipBackend({self.name!r}, {self._address!r})"
@@ -161,10 +168,7 @@ class OipBackend:
 
     async def _call(self, method: str, request: bytes, deadline: Deadline) -> bytes:
         timeout_s = deadline.remaining_s(asyncio.get_running_loop().time())
-        answer: bytes = await self._channel.unary_unary(_SERVICE + method)(
-            request, timeout=timeout_s
-        )
-        return answer
+        return await self._calls[method](request, timeout=timeout_s)
 
     def _lookup_deadline(self) -> Deadline:
         return Deadline.after(asyncio.get_running_loop().time(), _LOOKUP_TIMEOUT_S)

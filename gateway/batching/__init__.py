@@ -1,0 +1,41 @@
+"""When does a request leave for its backend, with whom, and in how many rows?
+
+    key.py      which requests may share a batch?
+    limits.py   how large, how late, how many at once?
+    plan.py     which requests leave now, and which have waited too long?  (pure: no clock, no tasks)
+    lines.py    who is queued, in which order?  (pure)
+    entry.py    what is known of one request, line and batch?
+    heap.py     which is smallest, when most leave before they reach the top?  (pure)
+    collate.py  requests -> one batch, and the answer back into requests  (pure)
+    record.py   what is told of a batch that has ended, and of a queue as it stands?
+    flight.py   what happens to a batch between the queue and its callers?
+    dispatch.py when do batches run, and who tells their callers?  (asyncio)
+    queue.py    how does a caller wait for its share of a batch?  (asyncio)
+
+Every arm has one `BatchQueue`. Its promises:
+
+- A batch is chosen at the moment a backend slot is free for it, not earlier. There is no timer unless
+  `max_delay_s` is above 0.
+- Rows are counted, not requests, and requests of different keys never share a batch.
+- A caller that leaves never affects its batch-mates; a batch that nobody waits for is not sent, and
+  is cancelled if it was.
+- A batch that fails, or is answered with the wrong rows, fails nobody outside it. One that the backend
+  refuses is tried again in halves, so that one bad request fails alone.
+- What is queued is bounded by `max_queued_rows`; a request beyond that is refused at once.
+"""
+
+from gateway.batching.flight import RunBatch
+from gateway.batching.key import BatchKey
+from gateway.batching.limits import BatchLimits
+from gateway.batching.queue import BatchQueue
+from gateway.batching.record import BatchObserver, BatchRecord, QueueStatistics
+
+__all__ = [
+    "BatchKey",
+    "BatchLimits",
+    "BatchObserver",
+    "BatchQueue",
+    "BatchRecord",
+    "QueueStatistics",
+    "RunBatch",
+]

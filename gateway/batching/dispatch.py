@@ -1,0 +1,242 @@
+"""When do batches run, and who tells their callers?
+
+The asyncio shell around `plan.Plan`: batches become tasks, `wake_at` becomes a timer, and everything
+that ends, ends for its callers. All decisions are the plan's.
+
+How it works. `_advance` is the heart: expire what is overdue, send what is ready, set the timer. It
+runs when the timer fires, when a batch ends, and once per loop iteration in which requests arrived
+while a slot was free, so that those which arrive together leave together.
+
+When an answer comes, the next batch is on its way before the callers of the last one are woken: what
+they do next costs the backend no time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import math
+from collections.abc import Callable, Iterable
+from functools import partial
+
+from gateway.batching.entry import Batch, Entry
+from gateway.batching.flight import Caller, Flight, RunBatch, own_copy
+from gateway.batching.limits import BatchLimits
+from gateway.batching.plan import Plan
+from gateway.batching.record import BatchObserver, QueueStatistics
+from gateway.errors import BackendUnavailable, DeadlineExceeded, GatewayError, NotReady
+
+_TICK_S = 0.001  # uvloop's timers count milliseconds: a shorter one would fire at once, in vain
+
+
+class Dispatcher:
+    """Runs the batches of one arm. The arguments are those of `BatchQueue`."""
+
+    # Invariants, between any two awaits:
+    # - A batch that holds a slot is in `_flights`, and leaves both by `_end` alone.
+    # - If something will be due, a timer fires no later than that, or `_advance` is scheduled.
+    # - Before `serve` runs and after it ended there are no slots.
+
+    def __init__(
+        self,
+        name: str,
+        limits: BatchLimits,
+        run_batch: RunBatch,
+        observe: BatchObserver,
+        *,
+        clock: Callable[[], float],
+    ) -> None:
+        self.plan: Plan[Caller] = Plan(limits)
+        self.plan.slots.max_in_flight = 0
+        self._name = name
+        self._limits = limits
+        self._run_batch = run_batch
+        self._observe = observe
+        self._clock = clock
+        # Batches run in the context of the queue, not of the caller that happened to start them.
+        self._context = contextvars.copy_context()
+        self._flights: dict[Batch[Caller], tuple[Flight, asyncio.Task[None]]] = {}
+        self._group: asyncio.TaskGroup | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = math.inf
+        self._is_scheduled = False
+        self._is_closed = False
+        self._drained = asyncio.Event()
+        self._accepted = self._answered = self._failed = self._expired = self._left = 0
+
+    @property
+    def state(self) -> str:
+        """`open` or `closed`, to newcomers."""
+        return "closed" if self._is_closed else "open"
+
+    def statistics(self) -> QueueStatistics:
+        """See `BatchQueue.statistics`."""
+        return QueueStatistics(
+            queued_requests=self.plan.queued_requests,
+            queued_rows=self.plan.queued_rows,
+            in_flight=self.plan.slots.in_flight,
+            accepted=self._accepted,
+            answered=self._answered,
+            failed=self._failed,
+            expired=self._expired,
+            left=self._left,
+        )
+
+    async def serve(self) -> None:
+        """See `BatchQueue.serve`."""
+        try:
+            async with asyncio.TaskGroup() as self._group:
+                self.plan.slots.max_in_flight = self._limits.max_in_flight
+                self._schedule()
+                try:
+                    await self._drained.wait()
+                finally:
+                    self.plan.slots.max_in_flight = 0
+        finally:
+            self._stop()
+
+    def close(self) -> None:
+        """See `BatchQueue.close`."""
+        self._is_closed = True
+        self.plan.hurry()
+        self._schedule()
+
+    def offer(self, *entries: Entry[Caller]) -> None:
+        """Accept a request, or all pieces of one, or nothing.
+
+        Raises:
+            NotReady: closed.
+            QueueFull: not all rows fit.
+        """
+        if self._is_closed:
+            raise NotReady(f"{self._name}: takes no more requests")
+        self.plan.offer(*entries)
+        self._accepted += len(entries)
+        if self.plan.slots.has_room:
+            self._schedule()
+        elif entries[0].deadline < self._timer_at:
+            self._set_timer(entries[0].arrived)
+
+    def leave(self, entry: Entry[Caller]) -> None:
+        """Forget a caller that was cancelled. Nothing is to be done for one whose entry has ended."""
+        if self.plan.cancel(entry.id):
+            self._left += 1
+            self._give_up_if_last(entry, "caller_left")
+            if self._is_closed:
+                self._schedule()
+
+    # Time passes.
+
+    def _schedule(self) -> None:
+        if not self._is_scheduled:
+            self._is_scheduled = True
+            asyncio.get_running_loop().call_soon(self._on_schedule, context=self._context)
+
+    def _on_schedule(self) -> None:
+        self._is_scheduled = False
+        self._advance()
+
+    def _on_timer(self) -> None:
+        self._timer, self._timer_at = None, math.inf
+        self._advance()
+
+    def _advance(self) -> None:
+        now = self._clock()
+        for entry in self.plan.expire(now):
+            self._expire(entry, now)
+        while (batch := self.plan.take(now)) is not None:
+            self._launch(batch)
+        self._set_timer(now)
+        if self._is_closed and self.plan.is_idle:
+            self._drained.set()
+
+    def _set_timer(self, now: float) -> None:
+        when = self.plan.wake_at()
+        if when is None or when >= self._timer_at:
+            return  # a timer that is too early finds nothing to do, and sets the next
+        if self._timer is not None:
+            self._timer.cancel()
+        loop = asyncio.get_running_loop()
+        at = loop.time() + max(when - now, _TICK_S)
+        self._timer_at = when
+        self._timer = loop.call_at(at, self._on_timer, context=self._context)
+
+    def _expire(self, entry: Entry[Caller], now: float) -> None:
+        waited_s = now - entry.arrived
+        if entry.batch is None:
+            where = f"in the queue, {entry.slot.rows_ahead} rows were ahead of it"
+        else:
+            queued_s = entry.batch.left_at - entry.arrived
+            where = (
+                f"of which {queued_s:.3f} s in the queue and {waited_s - queued_s:.3f} s in flight"
+            )
+        error = DeadlineExceeded(f"{self._name}: deadline passed after {waited_s:.3f} s {where}")
+        self._expired += 1
+        if not entry.slot.answer.done():
+            entry.slot.answer.set_exception(error)
+        self._give_up_if_last(entry, "deadline")
+
+    def _give_up_if_last(self, entry: Entry[Caller], why: str) -> None:
+        if entry.batch is not None and not entry.batch.waiting:
+            flight, task = self._flights[entry.batch]
+            flight.given_up = why
+            task.cancel()
+
+    # A batch leaves, and ends.
+
+    def _launch(self, batch: Batch[Caller]) -> None:
+        assert self._group is not None, "there is no slot before `serve`"  # noqa: S101  # for mypy
+        flight = Flight(batch)
+        task = self._group.create_task(self._fly(flight))
+        self._flights[batch] = (flight, task)
+        task.add_done_callback(partial(self._on_task_done, flight))
+
+    async def _fly(self, flight: Flight) -> None:
+        entries = self.plan.still_waiting(flight.batch)
+        await flight.run(entries, self._run_batch, self._clock)
+        self._end(flight)
+
+    def _on_task_done(self, flight: Flight, _task: asyncio.Task[None]) -> None:
+        """End a flight whose task was cancelled, maybe before its first step."""
+        if flight.batch not in self._flights:
+            return
+        if self.plan.slots.max_in_flight:
+            flight.error = BackendUnavailable(f"{self._name}: the call was cancelled")
+        else:
+            flight.error = NotReady(f"{self._name}: stopped while the request was in flight")
+        self._end(flight)
+
+    def _end(self, flight: Flight) -> None:
+        del self._flights[flight.batch]
+        if flight.was_refused_together:
+            self.plan.halve(flight.batch)
+        else:
+            self.plan.finish(flight.batch, None if flight.error else flight.backend_s)
+        self._advance()
+        if flight.error is None:
+            self._answer(flight)
+        elif not flight.was_refused_together:
+            self._fail(flight.batch.entries, flight.error)
+        record = flight.record(self._clock())
+        asyncio.get_running_loop().call_soon(self._observe, record, context=self._context)
+
+    def _answer(self, flight: Flight) -> None:
+        for entry, served in zip(flight.batch.entries, flight.served(), strict=True):
+            answer = entry.slot.answer
+            if not answer.done():
+                self._answered += 1
+                answer.set_result(served)
+
+    def _fail(self, entries: Iterable[Entry[Caller]], error: GatewayError) -> None:
+        for entry in entries:
+            answer = entry.slot.answer
+            if not answer.done():
+                self._failed += 1
+                answer.set_exception(own_copy(error))
+
+    def _stop(self) -> None:
+        """Leave nobody waiting, whatever ended `serve`."""
+        self._is_closed = True
+        if self._timer is not None:
+            self._timer.cancel()
+        self._fail(self.plan.expire(math.inf), NotReady(f"{self._name}: stopped"))

@@ -1,0 +1,81 @@
+"""What is known of one request that waits, of the line it waits in, and of the batch it leaves in?"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from typing import Generic, Literal, TypeAlias, TypeVar
+
+from gateway.batching.key import BatchKey
+
+T = TypeVar("T")
+
+Departure: TypeAlias = Literal["full", "slot_free", "delay", "deadline"]
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Entry(Generic[T]):
+    """One request, or one piece of a request that was split.
+
+    Attributes:
+        id: Unique, and growing with arrival.
+        key: Requests with different keys never share a batch.
+        rows: At most `max_batch_rows`, or it leaves in a larger batch of its own.
+        arrived: When it was offered, in seconds.
+        deadline: When it expires, in seconds.
+        slot: Whatever the shell keeps with it.
+        line: The line it stands in while it is queued.
+        batch: The batch that took it; None while it is queued.
+    """
+
+    id: int
+    key: BatchKey
+    rows: int
+    arrived: float
+    deadline: float
+    slot: T
+    line: Line[T] | None = None
+    batch: Batch[T] | None = None
+
+    @property
+    def weight(self) -> int:
+        """Rows that count against the queue's bound: a request without rows counts as one."""
+        return self.rows or 1
+
+    @property
+    def travels_alone(self) -> bool:
+        """Whether no other request may join it: it has no batch dimension, or no rows."""
+        return not (self.rows and self.key.batchable)
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Line(Generic[T]):
+    """Queued requests of one key in order of arrival. Nobody may join a `closed` one."""
+
+    closed: bool = False
+    rows: int = 0
+    entries: OrderedDict[int, Entry[T]] = field(default_factory=OrderedDict)
+
+    @property
+    def head(self) -> Entry[T]:
+        """The one that arrived first. The line is not empty."""
+        return next(iter(self.entries.values()))
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Batch(Generic[T]):
+    """Requests that leave together.
+
+    Attributes:
+        entries: In order of arrival; those that were cancelled or expired since stay in it.
+        departure: `full` if nothing else could have joined, `slot_free` if a free slot was all it
+            waited for, `delay` after `max_delay_s`, `deadline` if waiting longer was a risk.
+        left_at: When it was taken, in seconds.
+        waiting: How many of its requests were neither cancelled nor expired.
+    """
+
+    key: BatchKey
+    entries: list[Entry[T]]
+    departure: Departure
+    left_at: float
+    waiting: int

@@ -1,0 +1,168 @@
+"""What happens to a batch between leaving the queue and waking its callers?
+
+A flight joins the requests, calls the backend, checks and cuts the answer, and keeps whatever came of
+it. It raises nothing but `CancelledError`, and knows neither the queue nor its callers' futures.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from gateway.batching.collate import JOIN_ON_LOOP_BYTES, join, joined_bytes, rejoin, split
+from gateway.batching.entry import Batch, Entry
+from gateway.batching.key import BatchKey
+from gateway.batching.record import BatchRecord
+from gateway.errors import BackendRefused, GatewayError
+from gateway.messages import Deadline, Served
+from gateway.tensors import Tensor
+
+RunBatch: TypeAlias = Callable[
+    [BatchKey, tuple[Tensor, ...], int, Deadline], Awaitable[tuple[Tensor, ...]]
+]
+
+
+@dataclass(slots=True, eq=False)
+class Caller:
+    """What the queue keeps of a caller.
+
+    Attributes:
+        inputs: `[rows, …]` each, if it can be batched.
+        rows_ahead: Rows that were queued when it came.
+        answer: What it waits for.
+    """
+
+    inputs: tuple[Tensor, ...]
+    rows_ahead: int
+    answer: asyncio.Future[Served]
+
+
+@dataclass(slots=True, eq=False)
+class Flight:
+    """One batch on its way, and what came of it.
+
+    Attributes:
+        batch: Its entries are those that are sent.
+        sent_at: When the backend was called, in seconds; None before.
+        backend_s: Seconds that the backend took to answer or fail; None before.
+        shares: Per entry its outputs, if the batch was answered.
+        error: What its requests get, if it was not.
+        bug: What `error` stands for, if it is no error that a backend should give.
+        given_up: Why it was cancelled: `caller_left` or `deadline`.
+    """
+
+    batch: Batch[Caller]
+    sent_at: float | None = None
+    backend_s: float | None = None
+    shares: Sequence[tuple[Tensor, ...]] = ()
+    error: GatewayError | None = None
+    bug: Exception | None = None
+    given_up: str = ""
+
+    @property
+    def was_refused_together(self) -> bool:
+        """Whether the backend refused several requests, of which maybe only one is to blame."""
+        return isinstance(self.error, BackendRefused) and len(self.batch.entries) > 1
+
+    async def run(
+        self, entries: list[Entry[Caller]], run_batch: RunBatch, clock: Callable[[], float]
+    ) -> None:
+        """Call the backend for those entries of the batch that still wait."""
+        self.batch.entries = entries
+        try:
+            self.shares = await self._ask(run_batch, clock)
+        except GatewayError as error:
+            self.error = error.with_traceback(None)  # whose frames would hold this very flight
+        except Exception as bug:  # noqa: BLE001  # the supervisor of batches: told in the record
+            self.bug = bug
+            self.error = GatewayError(f"a batch failed for a reason of ours: {type(bug).__name__}")
+            self.error.__cause__ = bug
+        self._stop_clock(clock())
+
+    async def _ask(
+        self, run_batch: RunBatch, clock: Callable[[], float]
+    ) -> Sequence[tuple[Tensor, ...]]:
+        key, entries = self.batch.key, self.batch.entries
+        rows = [entry.rows for entry in entries]
+        total = sum(rows)
+        inputs = await _join([entry.slot.inputs for entry in entries], total)
+        latest = Deadline(max([entry.deadline for entry in entries]))
+        self.sent_at = clock()
+        outputs = await run_batch(key, inputs, total, latest)
+        self._stop_clock(clock())
+        return split(outputs, rows) if key.batchable else [outputs]
+
+    def _stop_clock(self, now: float) -> None:
+        if self.backend_s is None:
+            self.backend_s = 0.0 if self.sent_at is None else now - self.sent_at
+
+    def served(self) -> list[Served]:
+        """Per entry what its caller gets, if the batch was answered."""
+        batch, backend_s = self.batch, self.backend_s or 0.0
+        rows, requests = sum([entry.rows for entry in batch.entries]), len(batch.entries)
+        return [
+            Served(
+                outputs=outputs,
+                batch_rows=rows,
+                batch_requests=requests,
+                queue_s=batch.left_at - entry.arrived,
+                backend_s=backend_s,
+            )
+            for entry, outputs in zip(batch.entries, self.shares, strict=True)
+        ]
+
+    def record(self, now: float) -> BatchRecord:
+        """What is told of it, once it has ended."""
+        self._stop_clock(now)
+        entries = self.batch.entries
+        return BatchRecord(
+            rows=sum([entry.rows for entry in entries]),
+            requests=len(entries),
+            departure=self.batch.departure,
+            queue_s=tuple([self.batch.left_at - entry.arrived for entry in entries]),
+            backend_s=self.backend_s or 0.0,
+            outcome=self.given_up or (self.error.reason if self.error else "ok"),
+            halved=self.was_refused_together,
+            bug=self.bug,
+        )
+
+
+def own_copy(error: GatewayError) -> GatewayError:
+    """The same error for another caller: tasks that raise one object write into one traceback."""
+    copy = type(error).__new__(type(error), *error.args)
+    copy.__dict__.update(error.__dict__)
+    copy.__cause__ = error
+    return copy
+
+
+async def rejoin_pieces(pieces: Sequence[Served]) -> Served:
+    """The answer to a request, out of the answers to its pieces.
+
+    Raises:
+        BackendInvalid: the backend's fault; the pieces' outputs do not fit together.
+    """
+    outputs = [piece.outputs for piece in pieces]
+    size = sum(tensor.array.nbytes for piece in outputs for tensor in piece)
+    return Served(
+        outputs=await _in_thread_if_large(rejoin, outputs, size),
+        batch_rows=max(piece.batch_rows for piece in pieces),
+        batch_requests=max(piece.batch_requests for piece in pieces),
+        queue_s=pieces[0].queue_s,
+        backend_s=max(piece.backend_s for piece in pieces),
+    )
+
+
+async def _join(requests: list[tuple[Tensor, ...]], rows: int) -> tuple[Tensor, ...]:
+    return await _in_thread_if_large(join, requests, joined_bytes(requests, rows))
+
+
+async def _in_thread_if_large(
+    copy: Callable[[list[tuple[Tensor, ...]]], tuple[Tensor, ...]],
+    tensors: list[tuple[Tensor, ...]],
+    size_bytes: int,
+) -> tuple[Tensor, ...]:
+    if size_bytes <= JOIN_ON_LOOP_BYTES:
+        return copy(tensors)
+    return await asyncio.get_running_loop().run_in_executor(None, copy, tensors)

@@ -1,0 +1,89 @@
+"""How large may a batch be, how long may it wait, and how many may be in flight?"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from gateway.config import BatchingConfig
+
+_SAFETY_RATIO = 2.0
+_MARGIN_S = 0.005  # a timer that fires late, and a loop that is busy
+_DECAY_RATIO = 0.95
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchLimits:
+    """The bounds of one arm's queue.
+
+    Attributes:
+        max_batch_rows: Rows in one batch. A larger request is split into several.
+        max_delay_s: How long a batch that is not full may wait for more, counted from the arrival of
+            its oldest request, while a slot is free. An upper bound; 0 never waits.
+        max_queued_rows: Rows waiting for a batch, over all keys. A request without rows counts as one.
+        max_in_flight: Batches at the backend at the same time.
+    """
+
+    max_batch_rows: int = 64
+    max_delay_s: float = 0.0
+    max_queued_rows: int = 4096
+    max_in_flight: int = 1
+
+    @classmethod
+    def of(cls, config: BatchingConfig) -> BatchLimits:
+        """The limits that a configuration asks for."""
+        return cls(
+            max_batch_rows=config.max_batch_rows,
+            max_delay_s=config.max_delay_ms / 1000,
+            max_queued_rows=config.max_queued_rows,
+            max_in_flight=config.max_in_flight,
+        )
+
+
+class Slots:
+    """The places at a backend, and how long batches lately held them.
+
+    The one place that decides how many batches may be in flight: a fixed number. An estimator that
+    moves the number would learn from the same `release`.
+
+    Attributes:
+        max_in_flight: May be changed at any time; 0 holds everything back. Batches above a lowered
+            number stay in flight.
+        in_flight: Places taken.
+    """
+
+    __slots__ = ("_slowest_s", "in_flight", "max_in_flight")
+
+    def __init__(self, max_in_flight: int) -> None:
+        self.max_in_flight = max_in_flight
+        self.in_flight = 0
+        self._slowest_s = math.inf
+
+    @property
+    def has_room(self) -> bool:
+        """Whether one more batch may leave."""
+        return self.in_flight < self.max_in_flight
+
+    @property
+    def reserve_s(self) -> float:
+        """How long before a deadline a batch must leave to be sure to make it, in seconds.
+
+        Infinite until a batch has been answered: while nothing is known, every wait is a risk.
+        """
+        return self._slowest_s * _SAFETY_RATIO + _MARGIN_S
+
+    def acquire(self) -> None:
+        """Take a place. The caller has seen `has_room`."""
+        self.in_flight += 1
+
+    def release(self, backend_s: float | None) -> None:
+        """Give a place back. `backend_s` is how long the answer took, None if there was none.
+
+        The slowest time rises at once and decays by 5 % a batch: one slow batch is remembered for
+        about fifty, but not for ever.
+        """
+        self.in_flight -= 1
+        if backend_s is None:
+            return
+        remembered = 0.0 if math.isinf(self._slowest_s) else self._slowest_s * _DECAY_RATIO
+        self._slowest_s = max(backend_s, remembered)

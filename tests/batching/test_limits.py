@@ -1,0 +1,53 @@
+"""BatchLimits and Slots."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from gateway.batching import BatchLimits
+from gateway.batching.limits import Slots
+from gateway.config import BatchingConfig
+
+
+def test_limits_come_from_the_configuration_in_seconds() -> None:
+    config = BatchingConfig(max_batch_rows=8, max_delay_ms=2.5, max_queued_rows=99, max_in_flight=3)
+    assert BatchLimits.of(config) == BatchLimits(
+        max_batch_rows=8, max_delay_s=0.0025, max_queued_rows=99, max_in_flight=3
+    )
+
+
+def test_the_defaults_agree_with_the_configuration() -> None:
+    assert BatchLimits.of(BatchingConfig()) == BatchLimits()
+
+
+def test_there_is_room_until_every_slot_is_taken() -> None:
+    slots = Slots(2)
+    assert slots.has_room
+    slots.acquire()
+    assert slots.has_room
+    slots.acquire()
+    assert not slots.has_room
+    slots.release(None)
+    assert slots.has_room
+
+
+def test_before_the_first_answer_every_wait_is_a_risk() -> None:
+    slots = Slots(1)
+    slots.acquire()
+    slots.release(None)
+    assert math.isinf(slots.reserve_s)
+
+
+def test_the_reserve_rises_at_once_and_falls_slowly() -> None:
+    slots = Slots(1)
+    slots.release(0.010)
+    assert slots.reserve_s == pytest.approx(2 * 0.010 + 0.005)
+    slots.release(0.100)
+    assert slots.reserve_s == pytest.approx(2 * 0.100 + 0.005)
+    slots.release(0.010)
+    assert slots.reserve_s == pytest.approx(2 * 0.095 + 0.005)
+    for _ in range(100):
+        slots.release(0.010)
+    assert slots.reserve_s == pytest.approx(2 * 0.010 + 0.005)

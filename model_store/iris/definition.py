@@ -15,7 +15,7 @@ DEFINITION = Definition(
     ),
     decision="argmax",
     decision_output="logits",
-    atol=1e-5,
+    atol=5e-5,
     rtol=1e-5,
     recipe=Recipe(
         seed=20,

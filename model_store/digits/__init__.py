@@ -1,0 +1,1 @@
+"""digits: which digit was written by hand in these 8×8 pixels? A small convolutional network."""

@@ -19,7 +19,7 @@ import orjson
 from gateway.errors import InvalidRequest
 from gateway.tensors import Array
 
-__all__ = ["array_text", "dump", "load", "number_text", "seen"]
+__all__ = ["array_text", "dump", "load", "nested_text", "number_text", "seen"]
 
 _SEEN_CHARACTERS = 60  # of a wrong value, in an error message
 
@@ -45,10 +45,14 @@ def dump(document: object) -> bytes:
 
 def array_text(array: Array) -> orjson.Fragment:
     """The elements of a bool, integer, FP32 or FP64 array as one flat list, row-major."""
-    flat = np.ascontiguousarray(array).reshape(-1)
-    text = orjson.dumps(flat, option=orjson.OPT_SERIALIZE_NUMPY)
+    return nested_text(np.ascontiguousarray(array).reshape(-1))
+
+
+def nested_text(array: Array) -> orjson.Fragment:
+    """The elements of a contiguous bool, integer or float array (not BF16), a list per dimension."""
+    text = orjson.dumps(array if array.ndim else array[()], option=orjson.OPT_SERIALIZE_NUMPY)
     if b"null" in text:
-        tokens = _tokens(flat[~np.isfinite(flat)])
+        tokens = _tokens(array[~np.isfinite(array)])
         text = re.sub(rb"null", lambda _: next(tokens), text)
     return orjson.Fragment(text)
 

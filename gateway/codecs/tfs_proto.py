@@ -256,9 +256,8 @@ def _read_tensors(found: dict[str, wire.TensorProto]) -> tuple[Tensor, ...]:
     if not found:
         return ()
     max_filled_bytes = MAX_FILLED_BYTES // len(found)
-    return tuple(
-        [decode_tensor(name, found[name], max_filled_bytes) for name in sorted(found)]
-    )
+    named = sorted(found.items())
+    return tuple([decode_tensor(name, proto, max_filled_bytes) for name, proto in named])
 
 
 def _target(spec: wire.ModelSpec) -> Target:
@@ -278,9 +277,7 @@ def _label_of(spec: wire.ModelSpec) -> str | None:
     return spec.version_label if spec.HasField("version_label") else None
 
 
-def _write_spec(
-    spec: wire.ModelSpec, model: str, version: str | None, label: str | None
-) -> None:
+def _write_spec(spec: wire.ModelSpec, model: str, version: str | None, label: str | None) -> None:
     spec.name = model
     if version is not None:
         if not _is_int64(version):
@@ -296,7 +293,9 @@ def _is_int64(version: str) -> bool:
 
 _STATES: dict[int, VersionState] = {
     wire.ModelVersionStatus.State.Value(name): name
-    for name in cast("tuple[VersionState, ...]", ("START", "LOADING", "AVAILABLE", "UNLOADING", "END"))
+    for name in cast(
+        "tuple[VersionState, ...]", ("START", "LOADING", "AVAILABLE", "UNLOADING", "END")
+    )
 }
 
 

@@ -11,10 +11,10 @@ from collections.abc import Mapping
 from typing import cast
 
 from gateway._stubs import tfs_wire_pb2 as wire
-from gateway.codecs.tfs_tensor import DATATYPES, DT_NUMBERS
+from gateway.codecs.tfs_tensor import DATATYPES, DT_NUMBERS, dtype_name
 from gateway.tensors import Signature, TensorSpec
 
-__all__ = ["PREDICT_METHOD", "read_signatures", "tensor_alias", "write_signatures"]
+__all__ = ["PREDICT_METHOD", "describe_signatures", "read_signatures", "write_signatures"]
 
 PREDICT_METHOD = "tensorflow/serving/predict"
 
@@ -44,9 +44,17 @@ def write_signatures(signatures: Mapping[str, Signature]) -> wire.SignatureDefMa
     return message
 
 
-def tensor_alias(name: str) -> str:
-    """The graph's name of a tensor. Tandem does not keep it; clients of Predict do not need it."""
-    return f"{name}:0"
+def describe_signatures(signatures: Mapping[str, Signature]) -> dict[str, object]:
+    """The SignatureDefMap of these signatures in protobuf's JSON form, with every default written out."""
+    return {
+        name: {
+            "inputs": {spec.name: _describe_spec(spec) for spec in signature.inputs.values()},
+            "outputs": {spec.name: _describe_spec(spec) for spec in signature.outputs.values()},
+            "method_name": signature.method or PREDICT_METHOD,
+            "defaults": {},
+        }
+        for name, signature in signatures.items()
+    }
 
 
 def _read_specs(infos: Mapping[str, wire.TensorInfo]) -> dict[str, TensorSpec] | None:
@@ -62,8 +70,25 @@ def _read_specs(infos: Mapping[str, wire.TensorInfo]) -> dict[str, TensorSpec] |
     return specs
 
 
+def _describe_spec(spec: TensorSpec) -> dict[str, object]:
+    dims = spec.shape or ()
+    return {
+        "name": _alias(spec.name),
+        "dtype": dtype_name(DT_NUMBERS[spec.datatype]),
+        "tensor_shape": {
+            "dim": [{"size": str(size), "name": ""} for size in dims],
+            "unknown_rank": spec.shape is None,
+        },
+    }
+
+
+def _alias(name: str) -> str:
+    # The tensor's name in the graph, which Tandem does not keep, and a caller of Predict never needs.
+    return f"{name}:0"
+
+
 def _write_spec(spec: TensorSpec, info: wire.TensorInfo) -> None:
-    info.name = tensor_alias(spec.name)
+    info.name = _alias(spec.name)
     info.dtype = cast("wire.DataType", DT_NUMBERS[spec.datatype])
     if spec.shape is None:
         info.tensor_shape.unknown_rank = True

@@ -50,9 +50,11 @@ def ask(
         found = {name.lower(): value for name, value in response.getheaders()}
         return Reply(status=response.status, headers=found, body=response.read())
     except ConnectionRefusedError as exc:
-        raise Unreachable(f"nothing listens at {address}; `tandem up` starts the demo's stack") from exc
+        raise Unreachable(
+            f"nothing listens at {address}; `tandem up` starts the demo's stack"
+        ) from exc
     except (OSError, http.client.HTTPException) as exc:
-        raise Unreachable(f"{address}: {exc or type(exc).__name__}") from exc
+        raise Unreachable(f"{address}: {str(exc) or type(exc).__name__}") from exc
     finally:
         connection.close()
 

@@ -78,7 +78,9 @@ def _count(number: int, what: str) -> str:
 
 
 def _shadows(model: ModelConfig) -> str:
-    return ", ".join(f"{shadow.arm} {percent(shadow.sample_ratio)}" for shadow in model.shadow) or "–"
+    return (
+        ", ".join(f"{shadow.arm} {percent(shadow.sample_ratio)}" for shadow in model.shadow) or "–"
+    )
 
 
 def _batching(model: ModelConfig) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import os
 import socket
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -58,7 +57,9 @@ def holder_of(port: int) -> str | None:
 def _problem(address: str) -> str | None:
     host, port = split_address(address)
     try:
-        family, kind, protocol, _, where = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        family, kind, protocol, _, where = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[
+            0
+        ]
         with socket.socket(family, kind, protocol) as trial:
             trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             trial.bind(where)
@@ -85,12 +86,12 @@ def _listening_inodes(port: int) -> Iterator[str]:
 
 def _links(folder: Path) -> Iterator[str]:
     try:
-        descriptors = os.listdir(folder)
+        descriptors = list(folder.iterdir())
     except OSError:
         return  # not ours, or gone
     for descriptor in descriptors:
         try:
-            yield str((folder / descriptor).readlink())
+            yield str(descriptor.readlink())
         except OSError:
             continue  # closed meanwhile
 

@@ -1,7 +1,7 @@
 """How are several servers started, watched, and stopped so that none is left behind?
 
 - Each child is a session of its own, so that Ctrl-C reaches only us, and we stop them in order.
-- The kernel kills a child when we die in any way, SIGKILL included (PR_SET_PDEATHSIG).
+- The kernel ends a child when we die in any way, SIGKILL included (PR_SET_PDEATHSIG).
 - A child that ends before it is told to ends the whole fleet, with its last words.
 - A child's output goes to `<logs>/<name>.log`, new for every start.
 """
@@ -21,7 +21,7 @@ from pathlib import Path
 
 from gateway.cli.terminal import CommandError
 
-__all__ = ["Child", "ChildDied", "Fleet", "Launch", "fleet"]
+__all__ = ["Child", "ChildDied", "Fleet", "Launch", "fleet", "tail"]
 
 _PR_SET_PDEATHSIG = 1
 _TAIL_BYTES = 8192
@@ -30,13 +30,20 @@ _TAIL_LINES = 12
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Launch:
-    """How one child is started. `grace_s`: seconds between SIGTERM and SIGKILL when it is stopped."""
+    """How one child is started.
+
+    Attributes:
+        grace_s: Seconds between SIGTERM and SIGKILL when it is stopped.
+        last_signal: What the kernel sends it when we die. SIGKILL, since nobody would be left to insist;
+            SIGTERM for one that has children of its own to end.
+    """
 
     name: str
     argv: tuple[str, ...]
     cwd: Path
     environment: Mapping[str, str] = field(default_factory=dict)
     grace_s: float = 10.0
+    last_signal: signal.Signals = signal.SIGKILL
 
 
 class ChildDied(CommandError):
@@ -119,7 +126,7 @@ class Fleet:
                     stdout=output,
                     stderr=STDOUT,
                     start_new_session=True,
-                    preexec_fn=_death_pact(os.getpid()),  # noqa: PLW1509 - async-signal-safe calls only
+                    preexec_fn=_death_pact(os.getpid(), launch.last_signal),
                 )
             except OSError as exc:
                 raise CommandError(f"cannot run {launch.argv[0]}: {exc.strerror}") from exc
@@ -129,9 +136,18 @@ class Fleet:
         return child
 
     async def stop(self) -> None:
-        """Stop every child, the last started first; at most the sum of their graces."""
-        for child in reversed(self.children):
-            await child.stop()
+        """Stop every child, the last started first; at most the sum of their graces.
+
+        If the wait is cancelled (a second Ctrl-C), all are killed at once.
+        """
+        try:
+            for child in reversed(self.children):
+                await child.stop()
+        except asyncio.CancelledError:
+            self.kill()
+            for child in self.children:
+                await child.process.wait()
+            raise
 
     def kill(self) -> None:
         """Kill every child at once."""
@@ -155,7 +171,12 @@ async def fleet(logs: Path) -> AsyncIterator[Fleet]:
                 await running.stop()
     except BaseExceptionGroup as errors:
         # What went wrong first is what the person should read; the rest followed from it.
-        raise errors.exceptions[0] from None
+        raise _first(errors) from None
+
+
+def _first(errors: BaseExceptionGroup[BaseException]) -> BaseException:
+    error = errors.exceptions[0]
+    return _first(error) if isinstance(error, BaseExceptionGroup) else error
 
 
 def tail(log: Path) -> str:
@@ -174,14 +195,14 @@ def _how_it_ended(status: int) -> str:
     return f"was ended by {name}{hint}"
 
 
-def _death_pact(parent: int) -> Callable[[], None] | None:
-    """What a new child runs before its program: a pact with the kernel to be killed when we die."""
+def _death_pact(parent: int, last_signal: signal.Signals) -> Callable[[], None] | None:
+    """What a new child runs before its program: a pact with the kernel to be signalled when we die."""
     if not sys.platform.startswith("linux"):
         return None
     prctl = ctypes.CDLL(None, use_errno=True).prctl  # looked up here: after a fork it is too late
 
     def make_pact() -> None:
-        prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        prctl(_PR_SET_PDEATHSIG, last_signal, 0, 0, 0)
         if os.getppid() != parent:  # we died between the fork and the pact
             os._exit(1)
 

@@ -1,0 +1,181 @@
+"""With which command lines are the backends and the gateway started on this machine?
+
+Only a backend on a loopback address is ours to start. `tfserving` is `tensorflow_model_server` where it is
+on PATH, else the stand-in on the tensorflow package; `oip` is the PyTorch server.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import gateway
+from gateway.cli.processes import Launch
+from gateway.cli.terminal import CommandError
+from gateway.config import BackendConfig, Config
+from gateway.control.addresses import split_address
+
+__all__ = [
+    "Tools",
+    "asked_of",
+    "backend_launch",
+    "describe_backend",
+    "find_tools",
+    "gateway_launch",
+    "listeners",
+    "model_config_argv",
+]
+
+MODEL_SERVER = "tensorflow_model_server"
+_GRACE_S = 30.0  # the servers' own drain takes at most 25 s
+_MARGIN_S = 5.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tools:
+    """What is there to start things with.
+
+    Attributes:
+        root: The checkout; `state` in it is for what we write.
+        model_server: `tensorflow_model_server`, None if it is not on PATH.
+        torch_python, tf_python: The interpreters of the two environments, whether they exist or not.
+    """
+
+    root: Path
+    model_server: Path | None
+    torch_python: Path
+    tf_python: Path
+
+    @property
+    def store(self) -> Path:
+        """The model store."""
+        return self.root / "model_store"
+
+    @property
+    def state(self) -> Path:
+        """Logs, and files made for the servers."""
+        return self.root / ".tandem"
+
+    @property
+    def model_config(self) -> Path:
+        """The file that says what TensorFlow Serving serves."""
+        return self.state / "models.config"
+
+
+def find_tools() -> Tools:
+    """Look around.
+
+    Raises:
+        CommandError: this is an installed package without the checkout around it.
+    """
+    root = Path(gateway.__file__).resolve().parents[1]
+    if not (root / "serving").is_dir():
+        raise CommandError(
+            f"starting backends needs a checkout of Tandem, and {root} is none;"
+            " `tandem serve` runs the gateway alone"
+        )
+    found = shutil.which(MODEL_SERVER)
+    return Tools(
+        root=root,
+        model_server=None if found is None else Path(found),
+        torch_python=root / ".venv-torch" / "bin" / "python",
+        tf_python=root / ".venv-tf" / "bin" / "python",
+    )
+
+
+def asked_of(config: Config, backend: str) -> list[tuple[str, str | None]]:
+    """The (model, version) pairs that the arms on a backend need, by the names it knows them by."""
+    pairs = {
+        (arm.model or name, None if arm.version is None else str(arm.version))
+        for name, model in config.models.items()
+        for arm in model.arms.values()
+        if arm.backend == backend
+    }
+    return sorted(pairs, key=lambda pair: (pair[0], pair[1] or ""))
+
+
+def backend_launch(name: str, backend: BackendConfig, tools: Tools) -> Launch:
+    """How a backend on this machine is started; `tools.model_config` has been written.
+
+    Raises:
+        CommandError: the environment it needs is missing.
+    """
+    argv = _tfserving(backend, tools) if backend.kind == "tfserving" else _torch(backend, tools)
+    return Launch(name=name, argv=argv, cwd=tools.root, grace_s=_GRACE_S)
+
+
+def describe_backend(backend: BackendConfig, tools: Tools) -> str:
+    """What a person should know of how it is served."""
+    if backend.kind == "oip":
+        return "AOTInductor packages in the PyTorch server"
+    if tools.model_server is not None:
+        return f"{MODEL_SERVER} ({tools.model_server})"
+    return f"stand-in on the tensorflow package (no {MODEL_SERVER} on PATH)"
+
+
+def gateway_launch(path: Path, config: Config, tools: Tools) -> Launch:
+    """How the gateway is started. `config` is the file's, with the flags applied."""
+    listen = config.listen
+    flags = ("--rest", listen.rest, "--grpc", listen.grpc, "--admin", listen.admin)
+    return Launch(
+        name="gateway",
+        argv=(sys.executable, "-m", "gateway", "serve", str(path.resolve()), *flags),
+        cwd=tools.root,
+        grace_s=config.limits.drain_notice_s + config.limits.drain_timeout_s + _MARGIN_S,
+    )
+
+
+def model_config_argv(models: list[str], tools: Tools) -> tuple[str, ...]:
+    """What prints the contents of `tools.model_config`."""
+    named = [word for model in models for word in ("--model", model)]
+    module = ("-m", "serving.tf_serving.config", "--store", str(tools.store), "--all-versions")
+    return (sys.executable, *module, *named)
+
+
+def listeners(config: Config, ours: Mapping[str, BackendConfig]) -> dict[str, str]:
+    """Every address that we are about to take, by its setting."""
+    listen = config.listen
+    taken = {
+        "listen.rest (--rest)": listen.rest,
+        "listen.grpc (--grpc)": listen.grpc,
+        "listen.admin (--admin)": listen.admin,
+    }
+    for name, backend in ours.items():
+        taken[f"backends.{name}.address"] = backend.address
+        if backend.kind == "oip":
+            taken[f"backends.{name}.address less one (its REST port)"] = _rest_beside(backend)
+    return {setting: address for setting, address in taken.items() if split_address(address)[1]}
+
+
+def _tfserving(backend: BackendConfig, tools: Tools) -> tuple[str, ...]:
+    host, port = split_address(backend.address)
+    if tools.model_server is not None:
+        return (
+            str(tools.model_server),
+            f"--port={port}",
+            f"--model_config_file={tools.model_config}",
+            "--file_system_poll_wait_seconds=1",
+        )
+    python = _existing(tools.tf_python, "TensorFlow")
+    module = ("-m", "serving.tf_serving.local", "--model-config-file", str(tools.model_config))
+    return (python, *module, "--host", host, "--port", str(port))
+
+
+def _torch(backend: BackendConfig, tools: Tools) -> tuple[str, ...]:
+    python = _existing(tools.torch_python, "PyTorch")
+    module = ("-m", "serving.torch_server", "--model-store", str(tools.store))
+    return (python, *module, "--grpc", backend.address, "--rest", _rest_beside(backend))
+
+
+def _rest_beside(backend: BackendConfig) -> str:
+    host, port = split_address(backend.address)
+    return f"[{host}]:{port - 1}" if ":" in host else f"{host}:{port - 1}"
+
+
+def _existing(python: Path, what: str) -> str:
+    if not python.exists():
+        raise CommandError(f"the {what} environment is missing ({python}): run `make setup`")
+    return str(python)

@@ -1,0 +1,74 @@
+"""Start the backends and the gateway that a configuration describes, and stay until Ctrl-C."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from gateway.cli.interrupt import Interrupt, run_interruptibly
+from gateway.cli.launch import find_tools
+from gateway.cli.serve import add_listeners, overrides
+from gateway.cli.stack import running_stack
+from gateway.cli.terminal import CommandError, Terminal
+from gateway.config import Config
+from gateway.control.source import ConfigError, load
+
+EXAMPLES = """\
+Examples:
+  tandem up                               what ./tandem.toml describes
+  tandem up --config mine.toml --rest 127.0.0.1:9000
+  tandem up --once                        start, wait until all is ready, stop: for CI
+
+Started here are the backends on loopback addresses; others must be running. `kind = "tfserving"` is
+tensorflow_model_server where it is on PATH, else a stand-in on the tensorflow package. What they print
+goes to .tandem/logs/. Ctrl-C stops everything, and nothing is left behind.
+
+Exit status: 0 it was up and was stopped, 1 something did not start or died, 2 the configuration is wrong.
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's options."""
+    add_config(parser)
+    parser.add_argument("--once", action="store_true", help="stop as soon as everything is ready")
+    add_listeners(parser)
+
+
+def add_config(parser: argparse.ArgumentParser) -> None:
+    """`--config`."""
+    parser.add_argument(
+        "--config",
+        type=Path,
+        default=Path("tandem.toml"),
+        metavar="FILE",
+        help="default: tandem.toml",
+    )
+
+
+def read_config(arguments: argparse.Namespace) -> Config:
+    """The configuration file, with the flags for listeners applied.
+
+    Raises:
+        CommandError: with all that is wrong.
+    """
+    try:
+        return load(arguments.config, overrides(arguments))
+    except ConfigError as error:
+        raise CommandError(f"the configuration is wrong\n{error}", status=2) from error
+
+
+def run(arguments: argparse.Namespace, terminal: Terminal) -> int:
+    """Start, tell where, and stay."""
+    config = read_config(arguments)
+    tools = find_tools()
+
+    async def command(interrupt: Interrupt) -> int:
+        async with running_stack(arguments.config, config, tools, terminal):
+            if not arguments.once:
+                terminal.say(f"\n{terminal.dim(' Ctrl-C stops everything')}")
+                await interrupt.wait()
+            terminal.status("stopping")
+        terminal.end_status()
+        return 0
+
+    return run_interruptibly(command)

@@ -7,6 +7,8 @@ Used only where a backend is called, as `with map_errors(...)` around the one aw
     any other status                 -> BackendRefused, with the backend's text and code
 
 `map_lookup_errors` is for questions about a model: there, NOT_FOUND is an answer (`UnknownModel`).
+`map_unreadable` goes around the decoding of an answer: the codecs blame the sender, which is the backend
+here (`BackendInvalid`).
 """
 
 from __future__ import annotations
@@ -18,14 +20,16 @@ from contextlib import contextmanager
 import grpc
 
 from gateway.errors import (
+    BackendInvalid,
     BackendRefused,
     BackendTimeout,
     BackendUnavailable,
+    CallerError,
     GatewayError,
     UnknownModel,
 )
 
-__all__ = ["map_errors", "map_lookup_errors"]
+__all__ = ["map_errors", "map_lookup_errors", "map_unreadable"]
 
 
 @contextmanager
@@ -61,6 +65,21 @@ def map_lookup_errors(backend: str, model: str) -> Iterator[None]:
         if exc.code == grpc.StatusCode.NOT_FOUND.name:
             raise UnknownModel(exc.message) from exc
         raise
+
+
+@contextmanager
+def map_unreadable(backend: str, model: str, answer: str) -> Iterator[None]:
+    """Translate what a codec says of bytes that `backend` sent; `answer` is their kind, for the message.
+
+    Raises:
+        BackendInvalid: the answer cannot be read.
+    """
+    try:
+        yield
+    except CallerError as exc:
+        raise BackendInvalid(
+            f"{model}: backend {backend} sent a {answer} that cannot be read: {exc}"
+        ) from exc
 
 
 def _translate(exc: grpc.aio.AioRpcError, where: str) -> GatewayError:

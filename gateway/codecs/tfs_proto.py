@@ -10,11 +10,11 @@ typed fields, as TF Serving writes them: some clients read nothing else.
 
 from __future__ import annotations
 
-from typing import Protocol, Self, TypeVar, cast
-
-from google.protobuf.message import DecodeError
+from collections.abc import Mapping
+from typing import Protocol
 
 from gateway._stubs import tfs_wire_pb2 as wire
+from gateway.codecs.protobuf import parse, serialize
 from gateway.codecs.tfs_signature import read_signatures, write_signatures
 from gateway.codecs.tfs_tensor import decode_tensor, write_content, write_values
 from gateway.errors import InvalidRequest
@@ -60,7 +60,7 @@ def decode_request(data: bytes) -> InferRequest:
         InvalidRequest: the bytes are no PredictRequest, name no model, or a tensor is malformed.
         Unsupported: a tensor has a datatype that Tandem does not carry.
     """
-    message = _parse(wire.PredictRequest, data)
+    message = parse(wire.PredictRequest, data)
     spec = _required_spec(message)
     return InferRequest(
         model=spec.name,
@@ -85,7 +85,7 @@ def encode_request(request: InferRequest) -> bytes:
     for tensor in request.inputs:
         write_content(tensor, inputs[tensor.name])
     message.output_filter.extend(request.outputs)
-    return message.SerializeToString()
+    return serialize(message)
 
 
 def decode_response(data: bytes) -> InferResponse:
@@ -95,7 +95,7 @@ def decode_response(data: bytes) -> InferResponse:
         InvalidRequest: the bytes are no PredictResponse, or a tensor is malformed.
         Unsupported: a tensor has a datatype that Tandem does not carry.
     """
-    message = _parse(wire.PredictResponse, data)
+    message = parse(wire.PredictResponse, data)
     spec = message.model_spec
     return InferResponse(
         model=spec.name,
@@ -116,7 +116,7 @@ def encode_response(response: InferResponse) -> bytes:
     outputs = message.outputs
     for tensor in response.outputs:
         write_values(tensor, outputs[tensor.name])
-    return message.SerializeToString()
+    return serialize(message)
 
 
 def decode_metadata_request(data: bytes) -> Target:
@@ -125,7 +125,7 @@ def decode_metadata_request(data: bytes) -> Target:
     Raises:
         InvalidRequest: no model, or a metadata field other than `signature_def`.
     """
-    message = _parse(wire.GetModelMetadataRequest, data)
+    message = parse(wire.GetModelMetadataRequest, data)
     spec = _required_spec(message)
     if not message.metadata_field:
         raise InvalidRequest("GetModelMetadataRequest must specify at least one metadata_field")
@@ -139,7 +139,7 @@ def encode_metadata_request(target: Target) -> bytes:
     """Write a GetModelMetadataRequest for the signatures of one version."""
     message = wire.GetModelMetadataRequest(metadata_field=[METADATA_FIELD])
     _write_spec(message.model_spec, target.model, target.version, target.label)
-    return message.SerializeToString()
+    return serialize(message)
 
 
 def decode_metadata(data: bytes) -> ModelDescription:
@@ -150,11 +150,11 @@ def decode_metadata(data: bytes) -> ModelDescription:
     Raises:
         InvalidRequest: the bytes are no such message, or hold no signatures.
     """
-    message = _parse(wire.GetModelMetadataResponse, data)
+    message = parse(wire.GetModelMetadataResponse, data)
     packed = message.metadata.get(METADATA_FIELD)
     if packed is None:
         raise InvalidRequest(f"got metadata {sorted(message.metadata)}, want {METADATA_FIELD!r}")
-    signatures = _parse(wire.SignatureDefMap, packed.value)
+    signatures = parse(wire.SignatureDefMap, packed.value)
     return ModelDescription(
         model=message.model_spec.name,
         version=_version_of(message.model_spec) or "",
@@ -173,7 +173,7 @@ def encode_metadata(description: ModelDescription) -> bytes:
     # Not Any.Pack: the type must be named as TF Serving names it, not as our stubs do.
     packed.type_url = _SIGNATURES_URL
     packed.value = write_signatures(description.signatures).SerializeToString(deterministic=True)
-    return message.SerializeToString()
+    return serialize(message)
 
 
 def decode_status_request(data: bytes) -> Target:
@@ -182,14 +182,14 @@ def decode_status_request(data: bytes) -> Target:
     Raises:
         InvalidRequest: the bytes are no such message, or name no model.
     """
-    return _target(_required_spec(_parse(wire.GetModelStatusRequest, data)))
+    return _target(_required_spec(parse(wire.GetModelStatusRequest, data)))
 
 
 def encode_status_request(target: Target) -> bytes:
     """Write a GetModelStatusRequest, for every version when the target names none."""
     message = wire.GetModelStatusRequest()
     _write_spec(message.model_spec, target.model, target.version, target.label)
-    return message.SerializeToString()
+    return serialize(message)
 
 
 def decode_status(data: bytes) -> tuple[VersionStatus, ...]:
@@ -200,7 +200,7 @@ def decode_status(data: bytes) -> tuple[VersionStatus, ...]:
     Raises:
         InvalidRequest: the bytes are no such message.
     """
-    message = _parse(wire.GetModelStatusResponse, data)
+    message = parse(wire.GetModelStatusResponse, data)
     found = [
         (status.version, _read_status(status))
         for status in message.model_version_status
@@ -214,32 +214,18 @@ def encode_status(statuses: tuple[VersionStatus, ...]) -> bytes:
     message = wire.GetModelStatusResponse()
     for status in statuses:
         if _is_int64(status.version):
+            code = status.error_code if status.error_code in _CODES else "UNKNOWN"
             line = message.model_version_status.add(version=int(status.version))
-            line.state = wire.ModelVersionStatus.State.Value(status.state)
-            line.status.error_code = wire.Code.Value(status.error_code)
+            line.state = getattr(wire.ModelVersionStatus, status.state)
+            line.status.error_code = getattr(wire, code)
             line.status.error_message = status.error_message
-    return message.SerializeToString()
-
-
-class _Message(Protocol):
-    @classmethod
-    def FromString(cls, data: bytes, /) -> Self: ...  # noqa: N802 - protobuf's own name
-
-
-_M = TypeVar("_M", bound=_Message)
+    return serialize(message)
 
 
 class _HasSpec(Protocol):
     @property
     def model_spec(self) -> wire.ModelSpec: ...
     def HasField(self, name: str, /) -> bool: ...  # noqa: N802 - protobuf's own name
-
-
-def _parse(kind: type[_M], data: bytes) -> _M:
-    try:
-        return kind.FromString(data)
-    except DecodeError as exc:
-        raise InvalidRequest(f"the body is not a {kind.__name__}: {exc}") from exc
 
 
 def _required_spec(message: _HasSpec) -> wire.ModelSpec:
@@ -251,7 +237,7 @@ def _required_spec(message: _HasSpec) -> wire.ModelSpec:
     return spec
 
 
-def _read_tensors(found: dict[str, wire.TensorProto]) -> tuple[Tensor, ...]:
+def _read_tensors(found: Mapping[str, wire.TensorProto]) -> tuple[Tensor, ...]:
     """The map's tensors by name: a map on the wire has no order of its own."""
     if not found:
         return ()
@@ -291,11 +277,13 @@ def _is_int64(version: str) -> bool:
     return version.isascii() and version.isdigit() and int(version) <= _INT64_MAX
 
 
-_STATES: dict[int, VersionState] = {
-    wire.ModelVersionStatus.State.Value(name): name
-    for name in cast(
-        "tuple[VersionState, ...]", ("START", "LOADING", "AVAILABLE", "UNLOADING", "END")
-    )
+_CODES = frozenset(wire.Code.keys())
+_STATES: Mapping[int, VersionState] = {
+    wire.ModelVersionStatus.START: "START",
+    wire.ModelVersionStatus.LOADING: "LOADING",
+    wire.ModelVersionStatus.AVAILABLE: "AVAILABLE",
+    wire.ModelVersionStatus.UNLOADING: "UNLOADING",
+    wire.ModelVersionStatus.END: "END",
 }
 
 

@@ -1,0 +1,356 @@
+"""Both REST dialects against a real gateway with real backends: answers, errors, and the books."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import grpc
+import numpy as np
+import pytest
+
+from gateway.messages import InferRequest, InferResponse
+from gateway.tensors import Tensor
+from tests.fakes.arithmetic import Arithmetic, Gate, Refusal
+from tests.fakes.gateways import Stack, running
+
+TFS = "/v1/models/floats:predict"
+OIP = "/v2/models/floats/infer"
+ROW = {"instances": [[1, 2, 3, 4]]}
+
+
+def against(path: Path, scenario: Callable[[Stack], Awaitable[None]], **options: Any) -> None:
+    async def run() -> None:
+        async with running(path / "tandem.toml", **options) as stack:
+            await scenario(stack)
+
+    asyncio.run(run())
+
+
+def oip_body(values: list[list[float]], **extra: Any) -> dict[str, Any]:
+    shape = [len(values), len(values[0])]
+    return {"inputs": [{"name": "x", "shape": shape, "datatype": "FP32", "data": values}], **extra}
+
+
+def test_both_dialects_give_the_models_answer(tmp_path: Path) -> None:
+    async def scenario(stack: Stack) -> None:
+        row = await stack.rest.post(TFS, json=ROW)
+        assert (row.status_code, row.json()) == (200, {"predictions": [[3.0, 5.0, 7.0, 9.0]]})
+        column = await stack.rest.post(TFS, json={"inputs": {"x": [[1, 2, 3, 4]]}})
+        assert column.json() == {"outputs": [[3.0, 5.0, 7.0, 9.0]]}
+        oip = await stack.rest.post(OIP, json=oip_body([[1, 2, 3, 4]], id="mine"))
+        assert oip.json() == {
+            "model_name": "floats",
+            "model_version": "1",
+            "id": "mine",
+            "outputs": [
+                {"name": "y", "datatype": "FP32", "shape": [1, 4], "data": [3.0, 5.0, 7.0, 9.0]}
+            ],
+        }
+
+    against(tmp_path, scenario)
+
+
+def test_every_request_gets_an_id_and_facts_only_when_asked(tmp_path: Path) -> None:
+    async def scenario(stack: Stack) -> None:
+        plain = await stack.rest.post(TFS, json=ROW)
+        assert plain.headers["x-request-id"]
+        assert "x-tandem-arm" not in plain.headers
+        asked = await stack.rest.post(
+            TFS, json=ROW, headers={"x-request-id": "abc", "x-tandem-explain": "1"}
+        )
+        assert asked.headers["x-request-id"] == "abc"
+        assert asked.headers["x-tandem-arm"] in ("tf", "torch")
+        assert asked.headers["x-tandem-version"] == "1"
+        assert asked.headers["x-tandem-batch-rows"] == "1"
+        assert float(asked.headers["x-tandem-total-ms"]) >= float(
+            asked.headers["x-tandem-backend-ms"]
+        )
+
+    against(tmp_path, scenario)
+
+
+def test_a_unit_sticks_to_its_arm_and_an_arm_can_be_forced(tmp_path: Path) -> None:
+    async def scenario(stack: Stack) -> None:
+        for unit in ("ada", "grace", "edsger"):
+            headers = {"x-tandem-unit": unit, "x-tandem-explain": "1"}
+            arms = {
+                (await stack.rest.post(TFS, json=ROW, headers=headers)).headers["x-tandem-arm"]
+                for _ in range(5)
+            }
+            assert len(arms) == 1
+        for arm in ("tf", "torch"):
+            headers = {"x-tandem-arm": arm, "x-tandem-explain": "1"}
+            answer = await stack.rest.post(TFS, json=ROW, headers=headers)
+            assert (answer.headers["x-tandem-arm"], answer.headers["x-tandem-why"]) == (
+                arm,
+                "forced",
+            )
+
+    against(tmp_path, scenario)
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status", "text"),
+    [
+        (TFS, b"not json", 400, "JSON Parse error"),
+        (TFS, b"", 400, "The document is empty"),
+        (TFS, b'{"instances": [[1,2,3,4],[1,2]]}', 400, "Expecting tensor size"),
+        (TFS, b'{"instances": [["a",2,3,4]]}', 400, "is not of expected type: float"),
+        (TFS, b'{"instances": [[1,2,3]]}', 400, "got [1, 3], model floats wants [rows, 4]"),
+        (TFS, b'{"inputs": {"z": [[1,2,3,4]]}}', 400, "Missing named input: x"),
+        (TFS, b'{"instances": [], "signature_name": "s"}', 400, 'Serving signature name: "s"'),
+        ("/v1/models/none:predict", b'{"instances": []}', 404, "Latest(none)"),
+        ("/v1/models/floats/versions/9:predict", b'{"instances": []}', 404, "Specific(floats, 9)"),
+        ("/v1/models/floats/labels/l:predict", b'{"instances": []}', 400, "version label: l"),
+        ("/v1/models/floats:explain", b"{}", 400, "Malformed request: POST"),
+        ("/v1/models/floats:classify", b"{}", 501, "classify"),
+        (OIP, b"[", 400, ""),
+        (OIP, b"{}", 400, "inputs"),
+        ("/v2/models/none/infer", b'{"inputs": []}', 404, "unknown model: 'none'"),
+        ("/v2/models/floats/versions/9/infer", b'{"inputs": []}', 404, "version 9 is not found"),
+    ],
+)
+def test_the_callers_mistakes_are_told_in_its_dialect(
+    tmp_path: Path, path: str, body: bytes, status: int, text: str
+) -> None:
+    async def scenario(stack: Stack) -> None:
+        answer = await stack.rest.post(path, content=body)
+        assert answer.status_code == status, answer.text
+        assert answer.headers["content-type"] == "application/json"
+        assert text in answer.json()["error"]
+        assert stack.count("tandem_requests_total") == 1
+        assert stack.count("tandem_requests_total", reason="ok") == 0
+        assert stack.backends["tf"].batches == []
+        assert stack.backends["torch"].batches == []
+
+    against(tmp_path, scenario)
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        ({"name": "z"}, "got inputs ['z'], model floats wants ['x']"),
+        ({"datatype": "FP64"}, "got FP64, model floats wants FP32"),
+        ({"shape": [2, 2], "data": [[1, 2], [3, 4]]}, "wants [rows, 4]"),
+        ({"shape": [4, 4]}, "inputs[0]"),
+        ({"shape": [10**9, 10**9], "data": [1]}, "inputs[0]"),
+        ({"shape": [-1, 4]}, "inputs[0]"),
+        ({"data": [[1, 2], [3]]}, "inputs[0]"),
+        ({"datatype": "FP99"}, "inputs[0].datatype"),
+    ],
+)
+def test_a_wrong_tensor_is_told_where_it_is_wrong(
+    tmp_path: Path, change: dict[str, Any], text: str
+) -> None:
+    async def scenario(stack: Stack) -> None:
+        body = oip_body([[1, 2, 3, 4]])
+        body["inputs"][0].update(change)
+        answer = await stack.rest.post(OIP, json=body)
+        assert answer.status_code == 400, answer.text
+        assert text in answer.json()["error"]
+        assert stack.backends["torch"].batches == []
+
+    against(tmp_path, scenario)
+
+
+def test_a_body_over_the_limit_is_refused_declared_or_not_and_inflated_or_not(
+    tmp_path: Path,
+) -> None:
+    async def chunks() -> Any:
+        for _ in range(64):
+            yield b" " * 64
+
+    async def scenario(stack: Stack) -> None:
+        bomb = gzip.compress(b" " * 1_000_000)
+        assert len(bomb) < 1024 * 2
+        for request in (
+            {"content": b" " * 2000},
+            {"content": chunks()},
+            {"content": bomb, "headers": {"content-encoding": "gzip"}},
+        ):
+            answer = await stack.rest.post(TFS, **request)
+            assert answer.status_code == 413, answer.text
+            assert "limits.max_body_bytes" in answer.json()["error"]
+        small = gzip.compress(b'{"instances": [[1,2,3,4]]}')
+        plain = await stack.rest.post(TFS, content=small, headers={"content-encoding": "gzip"})
+        assert plain.status_code == 200
+        broken = await stack.rest.post(TFS, content=b"xx", headers={"content-encoding": "gzip"})
+        assert broken.status_code == 400
+        other = await stack.rest.post(TFS, content=b"xx", headers={"content-encoding": "br"})
+        assert other.status_code == 501
+        assert stack.count("tandem_requests_total", reason="body_too_large") == 3
+
+    against(tmp_path, scenario, settings="[limits]\nmax_body_bytes = 1536\n")
+
+
+def test_health_metadata_and_status_in_both_dialects(tmp_path: Path) -> None:
+    async def scenario(stack: Stack) -> None:
+        get = stack.rest.get
+        assert (await get("/v2/health/live")).json() == {"live": True}
+        assert (await get("/v2/health/ready")).json() == {"ready": True}
+        assert (await get("/v2")).json()["name"] == "tandem"
+        assert (await get("/v2/models/floats/ready")).json() == {"name": "floats", "ready": True}
+        assert (await get("/v2/models/floats/versions/9/ready")).status_code == 503
+        assert (await get("/v2/models/none/ready")).status_code == 404
+        metadata = (await get("/v2/models/floats")).json()
+        assert metadata["inputs"] == [{"name": "x", "datatype": "FP32", "shape": [-1, 4]}]
+        assert metadata["versions"] == ["1"]
+        status = (await get("/v1/models/floats")).json()
+        assert status["model_version_status"][0]["state"] == "AVAILABLE"
+        described = (await get("/v1/models/floats/metadata")).json()
+        assert described["model_spec"]["name"] == "floats"
+        assert (await get("/v1/models")).json() == {"models": ["floats", "pairs", "tokens"]}
+        unknown = await get("/v1/models/none")
+        assert unknown.status_code == 404
+        assert unknown.json() == {"error": "Could not find any versions of model none"}
+        assert (await stack.rest.get("/docs")).status_code == 200
+
+    against(tmp_path, scenario)
+
+
+def test_a_full_queue_rejects_at_once_and_says_when_to_come_back(tmp_path: Path) -> None:
+    async def scenario(stack: Stack) -> None:
+        gate = Gate()
+        stack.backends["tf"].fault = gate
+        post = stack.rest.post
+        tokens = {"instances": [[1, 2]]}
+        async with asyncio.TaskGroup() as group:
+            first = group.create_task(post("/v1/models/tokens:predict", json=tokens))
+            await gate.arrived.wait()
+            waiting = group.create_task(post("/v1/models/tokens:predict", json=tokens))
+            while stack.count("tandem_queued_rows", model="tokens") < 1:
+                await asyncio.sleep(0)
+            refused = await post("/v1/models/tokens:predict", json=tokens)
+            assert refused.status_code == 429
+            assert refused.headers["retry-after"] == "1"
+            assert "tokens: arm tf" in refused.json()["error"]
+            gate.opened.set()
+        assert first.result().status_code == waiting.result().status_code == 200
+        assert stack.count("tandem_requests_total", reason="queue_full") == 1
+
+    tight = """
+[models.tokens]
+batching = { max_queued_rows = 1 }
+[models.tokens.arms.tf]
+backend = "tf"
+"""
+    against(tmp_path, scenario, models=tight)
+
+
+def test_a_deadline_ends_a_slow_request_and_leaves_the_others(tmp_path: Path) -> None:
+    async def scenario(stack: Stack) -> None:
+        gate = Gate()
+        stack.backends["tf"].fault = gate
+        path = "/v1/models/tokens:predict"
+        async with asyncio.TaskGroup() as group:
+            patient = group.create_task(stack.rest.post(path, json={"instances": [[1, 2]]}))
+            await gate.arrived.wait()
+            late = await stack.rest.post(
+                path, json={"instances": [[1, 2]]}, headers={"x-tandem-timeout-ms": "50"}
+            )
+            assert late.status_code == 504
+            assert "deadline" in late.json()["error"]
+            gate.opened.set()
+        assert patient.result().status_code == 200
+        wrong = await stack.rest.post(
+            path, json={"instances": [[1]]}, headers={"x-tandem-timeout-ms": "soon"}
+        )
+        assert wrong.status_code == 400
+
+    against(tmp_path, scenario)
+
+
+def answer_with(*tensors: Tensor) -> Callable[[InferRequest], Awaitable[InferResponse]]:
+    async def fault(request: InferRequest) -> InferResponse:
+        return InferResponse(model=request.model, version="1", outputs=tensors)
+
+    return fault
+
+
+async def refuse(_: InferRequest) -> InferResponse:
+    raise Refusal(grpc.StatusCode.INTERNAL, "out of cheese")
+
+
+@pytest.mark.parametrize(
+    ("fault", "status", "text", "reason"),
+    [
+        (refuse, 500, "out of cheese", "backend_refused"),
+        (answer_with(), 500, "answered with outputs []", "backend_invalid"),
+        (
+            answer_with(Tensor("y", "FP32", np.zeros((3, 4), np.float32))),
+            500,
+            "answered with 3 rows in output 'y', wanted 1",
+            "backend_invalid",
+        ),
+        (
+            answer_with(Tensor("y", "FP32", np.zeros((1, 5), np.float32))),
+            500,
+            "answered with FP32 [1, 5] in output 'y', wanted FP32 [rows, 4]",
+            "backend_invalid",
+        ),
+        (
+            answer_with(Tensor("y", "FP64", np.zeros((1, 4)))),
+            500,
+            "answered with FP64",
+            "backend_invalid",
+        ),
+    ],
+)
+def test_a_faulty_backend_is_an_error_and_never_a_wrong_number(
+    tmp_path: Path, fault: Any, status: int, text: str, reason: str
+) -> None:
+    async def scenario(stack: Stack) -> None:
+        for backend in stack.backends.values():
+            backend.fault = fault
+        answer = await stack.rest.post(TFS, json=ROW)
+        assert answer.status_code == status
+        assert text in answer.json()["error"]
+        assert stack.count("tandem_requests_total", reason=reason) == 1
+
+    against(tmp_path, scenario)
+
+
+def test_several_inputs_and_outputs_by_row_and_by_column(tmp_path: Path) -> None:
+    async def scenario(stack: Stack) -> None:
+        path = "/v1/models/pairs:predict"
+        rows = {"instances": [{"a": [1, 2], "b": 3}, {"b": 5, "a": [0, 1]}]}
+        assert (await stack.rest.post(path, json=rows)).json() == {
+            "predictions": [{"sum": [4.0, 5.0], "twice": 6}, {"sum": [5.0, 6.0], "twice": 10}]
+        }
+        columns = {"inputs": {"b": [3, 5], "a": [[1, 2], [0, 1]]}}
+        assert (await stack.rest.post(path, json=columns)).json() == {
+            "outputs": {"sum": [[4.0, 5.0], [5.0, 6.0]], "twice": [6, 10]}
+        }
+        uneven = await stack.rest.post(path, json={"inputs": {"b": [3], "a": [[1, 2], [0, 1]]}})
+        assert uneven.status_code == 400
+        assert "rows" in uneven.json()["error"]
+
+    against(tmp_path, scenario)
+
+
+def test_requests_that_arrive_together_share_a_batch_and_shapes_never_mix(tmp_path: Path) -> None:
+    async def scenario(stack: Stack) -> None:
+        gate = Gate()
+        backend = stack.backends["tf"]
+        backend.fault = gate
+        path = "/v1/models/tokens:predict"
+        async with asyncio.TaskGroup() as group:
+            first = group.create_task(stack.rest.post(path, json={"instances": [[0]]}))
+            await gate.arrived.wait()
+            rest = [
+                group.create_task(stack.rest.post(path, json={"instances": [[1] * (1 + n % 2)]}))
+                for n in range(10)
+            ]
+            while stack.count("tandem_queued_rows", model="tokens") < 10:
+                await asyncio.sleep(0)
+            gate.opened.set()
+        assert backend.batches == [1, 5, 5]
+        assert first.result().json() == {"predictions": [0]}
+        assert [r.result().json()["predictions"] for r in rest] == [[1 + n % 2] for n in range(10)]
+        assert stack.count("tandem_batches_total", model="tokens", reason="ok") == 3
+
+    against(tmp_path, scenario, backends={"tf": Arithmetic(), "torch": Arithmetic()})

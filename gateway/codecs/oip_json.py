@@ -2,8 +2,8 @@
 
 A body is JSON, or JSON followed by raw tensor bytes; then a header, `Inference-Header-Content-Length`,
 gives the length of the JSON part. Here that header is `header_length`, None where it is absent. One
-tensor's form is in `oip_json_tensor`; metadata, health and errors are in `oip_json_metadata`, whose
-names are given again here.
+tensor's form is in `oip_json_tensor`; metadata and errors are in `oip_json_metadata`, whose names are
+given again here.
 """
 
 from __future__ import annotations
@@ -14,14 +14,9 @@ from dataclasses import dataclass, field
 from gateway.codecs.json_text import dump, load, number_text, seen
 from gateway.codecs.oip_json_metadata import (
     decode_model_metadata,
-    decode_server_metadata,
     encode_error,
     encode_model_metadata,
-    encode_model_ready,
-    encode_repository_index,
-    encode_server_live,
     encode_server_metadata,
-    encode_server_ready,
 )
 from gateway.codecs.oip_json_tensor import TensorReader, TensorWriter
 from gateway.codecs.oip_parameters import refuse_reserved, refuse_unsupported
@@ -33,16 +28,11 @@ __all__ = [
     "decode_model_metadata",
     "decode_request",
     "decode_response",
-    "decode_server_metadata",
     "encode_error",
     "encode_model_metadata",
-    "encode_model_ready",
-    "encode_repository_index",
     "encode_request",
     "encode_response",
-    "encode_server_live",
     "encode_server_metadata",
-    "encode_server_ready",
 ]
 
 _INTEGERS = range(-(2**63), 2**64)  # int64 or uint64, as the gRPC form has it

@@ -6,8 +6,6 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from gateway.codecs.json_text import dump, load, seen
 from gateway.codecs.oip_model import (
-    IndexedModel,
-    ServerMetadata,
     datatype_named,
     describe,
     told_shape,
@@ -19,14 +17,9 @@ from gateway.tensors import TensorSpec
 
 __all__ = [
     "decode_model_metadata",
-    "decode_server_metadata",
     "encode_error",
     "encode_model_metadata",
-    "encode_model_ready",
-    "encode_repository_index",
-    "encode_server_live",
     "encode_server_metadata",
-    "encode_server_ready",
 ]
 
 
@@ -35,34 +28,9 @@ def encode_error(message: str) -> bytes:
     return dump({"error": message.encode(errors="replace").decode()})
 
 
-def encode_server_live(*, live: bool) -> bytes:
-    """The answer of `/v2/health/live`; a kserve client reads it, others only its status."""
-    return dump({"live": live})
-
-
-def encode_server_ready(*, ready: bool) -> bytes:
-    """The answer of `/v2/health/ready`."""
-    return dump({"ready": ready})
-
-
-def encode_model_ready(model: str, *, ready: bool) -> bytes:
-    """The answer of `/v2/models/MODEL/ready`."""
-    return dump({"name": model, "ready": ready})
-
-
 def encode_server_metadata(name: str, version: str, extensions: Iterable[str]) -> bytes:
     """The answer of `/v2`."""
     return dump({"name": name, "version": version, "extensions": list(extensions)})
-
-
-def decode_server_metadata(body: bytes) -> ServerMetadata:
-    """The answer of `/v2`. Raises: InvalidRequest."""
-    document = _object(load(body), "")
-    return ServerMetadata(
-        name=_text(document, "name", ""),
-        version=_text(document, "version", ""),
-        extensions=_texts(document, "extensions"),
-    )
 
 
 def encode_model_metadata(description: ModelDescription, versions: Sequence[str] = ()) -> bytes:
@@ -99,21 +67,6 @@ def decode_model_metadata(body: bytes) -> ModelDescription:
             "inputs": _read_specs(document, "inputs"),
             "outputs": _read_specs(document, "outputs"),
         },
-    )
-
-
-def encode_repository_index(models: Iterable[IndexedModel]) -> bytes:
-    """The answer of `/v2/repository/index`."""
-    return dump(
-        [
-            {
-                "name": model.name,
-                "version": model.version,
-                "state": model.state,
-                "reason": model.reason,
-            }
-            for model in models
-        ]
     )
 
 

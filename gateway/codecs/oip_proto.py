@@ -37,7 +37,6 @@ from gateway.codecs.oip_proto_metadata import (
     encode_server_live,
     encode_server_metadata,
     encode_server_ready,
-    encode_server_request,
 )
 from gateway.codecs.protobuf import parse, serialize
 from gateway.codecs.raw import decode_raw, encode_raw
@@ -69,7 +68,6 @@ __all__ = [
     "encode_server_live",
     "encode_server_metadata",
     "encode_server_ready",
-    "encode_server_request",
 ]
 
 _WireTensor: TypeAlias = (

@@ -37,13 +37,7 @@ __all__ = [
     "encode_server_live",
     "encode_server_metadata",
     "encode_server_ready",
-    "encode_server_request",
 ]
-
-
-def encode_server_request() -> bytes:
-    """A ServerLiveRequest, ServerReadyRequest or ServerMetadataRequest: all are empty."""
-    return b""
 
 
 def encode_server_live(*, live: bool) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 from hypothesis import strategies as st
@@ -108,8 +109,8 @@ def _labels(tensor: Tensor) -> tuple[object, ...]:
     return tensor.name, tensor.datatype, tensor.shape, tensor.array.dtype
 
 
-def _negative(array: Array) -> Array:
-    return np.signbit(array.astype(np.float64)) & ~np.isnan(array.astype(np.float64))
+def _negative(array: Any) -> Any:
+    return np.signbit(array) & ~np.isnan(array)
 
 
 def typed(value: Parameter) -> tuple[type, Parameter]:

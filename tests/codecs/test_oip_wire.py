@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
-from google.protobuf.message import Message
 from tritonclient.grpc import service_pb2 as triton
 
 from gateway._stubs import oip_wire_pb2 as ours
@@ -70,8 +69,7 @@ def test_every_field_is_tritons(name: str) -> None:
 @pytest.mark.parametrize("name", MESSAGES)
 def test_either_reads_what_the_other_wrote(name: str) -> None:
     """A message with every field set survives the way there and back."""
-    mine: Message = getattr(ours, name)
-    theirs: Message = getattr(triton, name)
+    mine, theirs = getattr(ours, name), getattr(triton, name)
     written = fill(mine()).SerializeToString(deterministic=True)
     read = theirs.FromString(written)
     assert read == fill(theirs())

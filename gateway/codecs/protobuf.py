@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import TypeVar
 
-from google.protobuf.message import DecodeError, EncodeError, Message
+from google.protobuf.message import DecodeError, Message
 
 from gateway.errors import BodyTooLarge, InvalidRequest
 
 __all__ = ["parse", "serialize"]
+
+MAX_MESSAGE_BYTES = 2**31 - 1  # protobuf's own limit
 
 _AnyMessage = TypeVar("_AnyMessage", bound=Message)
 
@@ -31,10 +33,11 @@ def serialize(message: Message) -> bytes:
     """The bytes of `message`.
 
     Raises:
-        BodyTooLarge: over the 2 GiB that a protobuf message may have.
+        BodyTooLarge: more than a protobuf message may have. Python writes it, but nobody reads it.
     """
-    try:
-        return message.SerializeToString()
-    except EncodeError as error:
-        name = message.DESCRIPTOR.name
-        raise BodyTooLarge(f"the {name} message is over protobuf's 2 GiB: {error}") from error
+    data = message.SerializeToString()
+    if len(data) > MAX_MESSAGE_BYTES:
+        raise BodyTooLarge(
+            f"the {message.DESCRIPTOR.name} has {len(data)} bytes, at most {MAX_MESSAGE_BYTES} fit"
+        )
+    return data

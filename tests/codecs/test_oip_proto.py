@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gateway._stubs import oip_wire_pb2 as pb
-from gateway.codecs import oip_proto
-from gateway.errors import GatewayError, InvalidRequest, Unsupported
+from gateway.codecs import oip_proto, protobuf
+from gateway.errors import BodyTooLarge, GatewayError, InvalidRequest, Unsupported
 from gateway.messages import InferRequest, InferResponse
 from gateway.tensors import DTYPES, Datatype, Tensor
 from tests.codecs.oip_strategies import (
@@ -51,7 +51,16 @@ def refusal(data: bytes) -> InvalidRequest:
     return caught.value
 
 
+def test_a_message_that_nobody_could_read_is_not_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Requests that fit one by one may be too much for protobuf as a batch."""
+    monkeypatch.setattr(protobuf, "MAX_MESSAGE_BYTES", 100)
+    tensor = Tensor("x", "UINT8", np.zeros(100, np.uint8))
+    with pytest.raises(BodyTooLarge, match="at most 100 fit"):
+        oip_proto.encode_request(InferRequest(model="m", inputs=(tensor,)))
+
+
 @given(requests())
+@example(InferRequest(model="m", inputs=(), parameters={"p": 2**64 - 1, "q": -(2**63)}))
 def test_a_request_survives_the_way_there_and_back(request: InferRequest) -> None:
     """Every datatype and shape bit by bit, names, id, outputs, and parameters with their types."""
     back = oip_proto.decode_request(oip_proto.encode_request(request))

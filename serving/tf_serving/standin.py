@@ -1,0 +1,120 @@
+"""How do the stand-in's parts become one server, and how does it end?
+
+Two threads of its own beside grpcio's: the main thread only waits for the signal to stop; the other one
+loads what is there, opens the server, and then follows the base paths. So a signal is heard at once, even
+while a large model is being loaded.
+"""
+
+from __future__ import annotations
+
+import threading
+import traceback
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+
+import grpc
+
+from model_store.manifest import MANIFEST, ManifestError, verify
+from serving.tf_serving.config import ConfigError, ModelConfig
+from serving.tf_serving.events import Report
+from serving.tf_serving.loader import Loader
+from serving.tf_serving.pool import CallPool
+from serving.tf_serving.servable import SavedModel, load
+from serving.tf_serving.served import LoadError, ServedModels
+from serving.tf_serving.service import ModelServices
+from serving.tf_serving.settings import Settings
+
+__all__ = ["StandIn"]
+
+_QUESTION_THREADS = 1  # for status and metadata: answers from memory
+
+
+class StandIn:
+    """One server over one set of models. It runs once."""
+
+    def __init__(
+        self,
+        models: Iterable[ModelConfig],
+        settings: Settings,
+        *,
+        stop: threading.Event,
+        report: Report,
+    ) -> None:
+        """Take the port; nothing is loaded or answered yet.
+
+        Raises:
+            ConfigError: the port cannot be had.
+        """
+        self._settings = settings
+        self._stop = stop
+        self._report = report
+        self._has_failed = False
+        served = ServedModels(models)
+        self._loader = Loader(models, served, partial(_load, settings), report=report)
+        self._pool = CallPool(settings.threads, settings.max_queued)
+        self._server = grpc.server(
+            ThreadPoolExecutor(_QUESTION_THREADS, thread_name_prefix="question"),
+            handlers=[ModelServices(served, self._pool, report)],
+            options=_channel_options(settings),
+        )
+        self._port = _take_port(self._server, settings)
+
+    def run(self) -> int:
+        """Serve until `stop` is set, finish the calls that came in, and return the exit status."""
+        follower = threading.Thread(target=self._follow, name="loader", daemon=True)
+        follower.start()
+        self._stop.wait()
+        self._report("draining", calls=self._pool.calls)
+        timeout_s = self._settings.drain_timeout_s
+        self._server.stop(timeout_s).wait(timeout_s + 1.0)
+        self._report("stopped", calls=self._pool.calls)
+        return 1 if self._has_failed else 0
+
+    def _follow(self) -> None:
+        """Load, open, follow the base paths. If this ends, the process does: it would serve stale models."""
+        try:
+            self._loader.poll(self._stop)
+            self._open()
+            if self._settings.poll_wait_s:
+                self._loader.run(self._stop, self._settings.poll_wait_s)
+            else:
+                self._stop.wait()
+        except Exception:  # noqa: BLE001 - the end of a thread: report it where it can be read
+            self._has_failed = True
+            self._report("loader_failed", traceback=traceback.format_exc())
+        finally:
+            self._stop.set()
+
+    def _open(self) -> None:
+        if self._stop.is_set():
+            return
+        self._server.start()
+        self._report("listening", host=self._settings.host, port=self._port)
+
+
+def _load(settings: Settings, model: str, version: int, path: Path) -> SavedModel:
+    """Verify a version against its manifest, then load it."""
+    if settings.require_manifest or (path / MANIFEST).exists():
+        try:
+            verify(path, "tensorflow")
+        except ManifestError as exc:
+            raise LoadError("FAILED_PRECONDITION", str(exc)) from exc
+    return load(model, version, path, settings.tensorflow)
+
+
+def _take_port(server: grpc.Server, settings: Settings) -> int:
+    address = f"{settings.host}:{settings.port}"
+    try:
+        return server.add_insecure_port(address)
+    except RuntimeError as exc:
+        raise ConfigError(f"cannot listen on {address}: {exc}") from exc
+
+
+def _channel_options(settings: Settings) -> list[tuple[str, int]]:
+    return [
+        ("grpc.max_receive_message_length", settings.max_message_bytes),
+        ("grpc.max_send_message_length", settings.max_message_bytes),
+        ("grpc.so_reuseport", 0),  # a second server on the port must fail, not share it
+    ]

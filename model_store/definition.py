@@ -25,7 +25,16 @@ import numpy.typing as npt
 from gateway.tensors import Array
 from model_store.records import ModelSignature
 
-__all__ = ["Dataset", "Decision", "Definition", "Recipe", "Rows", "SourceFile", "find", "known_models"]
+__all__ = [
+    "Dataset",
+    "Decision",
+    "Definition",
+    "Recipe",
+    "Rows",
+    "SourceFile",
+    "find",
+    "known_models",
+]
 
 # What a caller does with the output: take the largest class, or the nearest neighbour of a vector.
 Decision: TypeAlias = Literal["argmax", "nearest"]

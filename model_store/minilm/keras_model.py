@@ -30,7 +30,9 @@ class Embeddings(layers.Layer):  # type: ignore[misc]  # keras has no types wher
     def call(self, input_ids: Any) -> Any:
         """int64 `[rows, tokens]` to float32 `[rows, tokens, 384]`."""
         tokens = ops.shape(input_ids)[1]
-        added = self.words(input_ids) + self.positions(ops.arange(tokens)) + self.types(ops.array(0))
+        added = (
+            self.words(input_ids) + self.positions(ops.arange(tokens)) + self.types(ops.array(0))
+        )
         return self.norm(added)
 
 

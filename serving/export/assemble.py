@@ -6,7 +6,6 @@ import dataclasses
 from datetime import UTC, datetime
 
 from model_store.definition import Definition, Recipe
-from model_store.held_out import TEST_SET
 from model_store.manifest import FORMAT, Manifest, describe_files
 from model_store.records import (
     Artifact,

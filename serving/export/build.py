@@ -23,6 +23,7 @@ from serving.export.causes import Cause, Evidence, likely_causes
 from serving.export.environments import Environments, Step, run_steps
 from serving.export.fingerprint import fingerprint, probe_environments
 from serving.export.gate import FRAMEWORKS, Answers, Verdict, judge
+from serving.export.layers import Layers
 from serving.export.work import Work
 
 __all__ = ["Outcome", "build"]
@@ -126,15 +127,22 @@ class Steps:
         with np.load(self.work.weights, allow_pickle=False) as arrays:
             weights = {name: arrays[name] for name in arrays}
         held_out = HeldOut.load(self.work.test_set)
+        asked = cases.make_cases(self.definition, held_out)
+        (samples,) = (case for case in asked if case.check == cases.SAMPLES)
+        lengths = held_out.lengths
         evidence = Evidence(
             definition=self.definition,
             held_out=held_out,
-            cases=cases.make_cases(self.definition, held_out),
+            cases=asked,
             answers=self._answers(),
-            torch_layers=layers["torch"]["layers"],
-            keras_layers=layers["tensorflow"]["layers"],
-            torch_weights=weights,
-            keras_weights=layers["tensorflow"].get("weights", {}),
+            layers=Layers(
+                torch=layers["torch"]["layers"],
+                keras=layers["tensorflow"]["layers"],
+                torch_weights=weights,
+                keras_weights=layers["tensorflow"].get("weights", {}),
+                inputs=samples.inputs,
+                real_lengths=None if lengths is None else lengths[samples.rows],
+            ),
         )
         return likely_causes(evidence)
 

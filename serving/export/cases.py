@@ -17,7 +17,16 @@ from gateway.tensors import Array
 from model_store.definition import Definition
 from model_store.held_out import HeldOut, Indices
 
-__all__ = ["AGAIN", "EXAMPLE_ROWS", "SAMPLES", "TEST_SET", "Case", "Tensors", "dynamic_sizes", "make_cases"]
+__all__ = [
+    "AGAIN",
+    "EXAMPLE_ROWS",
+    "SAMPLES",
+    "TEST_SET",
+    "Case",
+    "Tensors",
+    "dynamic_sizes",
+    "make_cases",
+]
 
 Tensors: TypeAlias = Mapping[str, Array]
 
@@ -49,8 +58,9 @@ class Case:
 
 
 def make_cases(definition: Definition, held_out: HeldOut) -> tuple[Case, ...]:
-    """Ten samples, the whole test set, awkward batch sizes, other dynamic sizes at their bounds, and
-    the ten samples again: an export in training mode may answer differently the second time.
+    """Ten samples, the test set, awkward batch sizes, other dynamic sizes at their bounds, and more.
+
+    The last are the ten samples again: an export in training mode may answer differently then.
     """
     samples = np.linspace(0, held_out.rows - 1, 10).astype(np.int64)
     checks: list[tuple[str, list[Indices], int | None]] = [
@@ -83,8 +93,10 @@ def dynamic_sizes(definition: Definition) -> dict[str, tuple[int, int]]:
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensors]) -> None:
     """Write the tensors of each case."""
-    flat = {f"{key}/{name}": array for key, group in tensors.items() for name, array in group.items()}
-    np.savez(path, allow_pickle=False, **flat)  # type: ignore[arg-type]  # numpy's stub mistakes ** for the flag
+    flat = {
+        f"{key}/{name}": array for key, group in tensors.items() for name, array in group.items()
+    }
+    np.savez(path, allow_pickle=False, **flat)
 
 
 def load_tensors(path: Path) -> dict[str, dict[str, Array]]:

@@ -80,7 +80,8 @@ def run_steps(environments: Environments, steps: Sequence[Step]) -> None:
     running: list[tuple[Step, subprocess.Popen[bytes]]] = []
     try:
         for step in steps:
-            running.append((step, _start(environments, step, variables)))
+            process = _start(environments, step, variables)
+            running.append((step, process))
         for step, process in running:
             _wait(step, process, deadline)
     finally:
@@ -111,7 +112,9 @@ def _wait(step: Step, process: subprocess.Popen[bytes], deadline: float) -> None
     try:
         code = process.wait(timeout=max(0.0, deadline - time.monotonic()))
     except subprocess.TimeoutExpired as exc:
-        raise StepFailed(f"{step.name}: took over {STEP_TIMEOUT_S:.0f} s\n{_tail(step.log)}") from exc
+        raise StepFailed(
+            f"{step.name}: took over {STEP_TIMEOUT_S:.0f} s\n{_tail(step.log)}"
+        ) from exc
     if code != 0:
         raise StepFailed(f"{step.name}: exit status {code}\n{_tail(step.log)}")
 

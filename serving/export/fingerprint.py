@@ -22,16 +22,27 @@ from serving.export.environments import Environments, StepFailed
 __all__ = ["MODULES", "NEUTRAL_MODULES", "fingerprint", "probe_environments"]
 
 # Modules of this package whose code decides what is in a version directory …
-MODULES = ("assemble", "cases", "gate", "parity", "tensorflow_steps", "torch_steps", "training", "work")
+MODULES = (
+    "assemble",
+    "cases",
+    "gate",
+    "parity",
+    "tensorflow_steps",
+    "torch_steps",
+    "training",
+    "work",
+)
 # … and those that only run the steps or tell about them. A test holds that each module is in one of these.
 NEUTRAL_MODULES = (
-    "__main__", "build", "causes", "environments", "fingerprint", "probe", "report",
+    "__main__", "build", "causes", "environments", "fingerprint", "layers", "probe",
+    "report",
 )  # fmt: skip
 
 _STORE_MODULES = ("definition", "held_out", "layouts", "manifest", "records")
 _TORCH_DISTRIBUTIONS = ("torch", "transformers", "scikit-learn", "numpy")
 _TENSORFLOW_DISTRIBUTIONS = ("tensorflow", "tensorflow-cpu", "keras", "numpy")
 _PROBE_TIMEOUT_S = 60.0
+_WITH_DOCSTRING = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
 
 def fingerprint(definition: Definition, environments: dict[str, object], device: str) -> str:
@@ -49,7 +60,10 @@ def fingerprint(definition: Definition, environments: dict[str, object], device:
         *(export / f"{name}.py" for name in MODULES),
     ]
     parts = {
-        "code": {f"{path.parent.name}/{path.name}": code_digest(path.read_text("utf-8")) for path in paths},
+        "code": {
+            f"{path.parent.name}/{path.name}": code_digest(path.read_text("utf-8"))
+            for path in paths
+        },
         "environments": environments,
         "device": device,
     }
@@ -77,9 +91,8 @@ def code_digest(source: str) -> str:
     """The sha256 of what the code does: comments, docstrings and formatting do not count."""
     tree = ast.parse(source)
     for node in ast.walk(tree):
-        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
-            if ast.get_docstring(node, clean=False) is not None:
-                node.body = node.body[1:]
+        if isinstance(node, _WITH_DOCSTRING) and ast.get_docstring(node, clean=False):
+            node.body = node.body[1:]
     return hashlib.sha256(ast.dump(tree).encode()).hexdigest()
 
 

@@ -104,9 +104,7 @@ def _compare_output(
     if a.dtype != b.dtype:
         return Difference(output=name, problem=f"dtype {a.dtype} in a, {b.dtype} in b")
     if a.shape != b.shape:
-        return Difference(
-            output=name, problem=f"shape {list(a.shape)} in a, {list(b.shape)} in b"
-        )
+        return Difference(output=name, problem=f"shape {list(a.shape)} in a, {list(b.shape)} in b")
     unreal = _unreal(a, b)
     if unreal:
         return Difference(output=name, problem=unreal, size=a.size)
@@ -172,4 +170,4 @@ def _unit(rows: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     largest = np.abs(rows).max(axis=1, keepdims=True, initial=0.0)
     scaled = np.divide(rows, largest, out=np.zeros_like(rows), where=largest > 0)
     length = np.linalg.norm(scaled, axis=1, keepdims=True)
-    return np.divide(scaled, length, out=np.zeros_like(rows), where=length > 0)
+    return np.asarray(np.divide(scaled, length, out=np.zeros_like(rows), where=length > 0))

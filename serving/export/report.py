@@ -6,7 +6,6 @@ from collections.abc import Mapping
 
 from model_store.decode import encode
 from model_store.definition import Definition
-from model_store.manifest import Manifest
 from model_store.records import ParityCheck
 from serving.export.build import Outcome
 from serving.export.cases import SAMPLES, TEST_SET

@@ -33,7 +33,7 @@ from torch._inductor.package import load_package
 from torch.utils import _pytree as pytree
 
 from gateway.tensors import Array
-from model_store.definition import Dataset, Definition, Rows, find
+from model_store.definition import Dataset, Definition, find
 from model_store.held_out import HeldOut
 from model_store.records import Artifact, DataRecord
 from serving.export import cases
@@ -199,8 +199,9 @@ def _options(device: Device) -> Options:
 
 def _keep(seen: dict[str, Array], name: str) -> Callable[..., None]:
     def hook(_module: nn.Module, _inputs: object, output: object) -> None:
-        if isinstance(output, torch.Tensor):
-            array = output.numpy().copy()
+        first = pytree.tree_leaves(output)[:1]
+        if first and isinstance(first[0], torch.Tensor):
+            array = first[0].numpy().copy()
             seen[name] = np.moveaxis(array, 1, -1) if array.ndim == _IMAGE_RANK else array
 
     return hook

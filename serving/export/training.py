@@ -30,7 +30,13 @@ def train(model: nn.Module, rows: Rows, recipe: Recipe) -> None:
     order = np.random.default_rng(recipe.seed)
     model.train()
     for _ in range(recipe.epochs):
-        _one_epoch(model, optimizer, rows, order.permutation(len(rows.labels)), batch_size=recipe.batch_size)
+        _one_epoch(
+            model,
+            optimizer,
+            rows,
+            order.permutation(len(rows.labels)),
+            batch_size=recipe.batch_size,
+        )
     model.eval()
 
 

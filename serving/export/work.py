@@ -1,12 +1,12 @@
 """Where do the steps of one build leave things for each other?
 
-    <work>/weights.npz           torch's parameters and buffers by name
-    <work>/data.json             the DataRecord
-    <work>/torch.json            the Artifact, without its files; likewise tensorflow.json
-    <work>/cases.npz             inputs by case
-    <work>/torch-outputs.npz     outputs by case; likewise tensorflow
-    <work>/torch-layers.npz      outputs of each layer, if the gate failed; likewise tensorflow
-    <work>/version/              what becomes the version directory
+<work>/weights.npz           torch's parameters and buffers by name
+<work>/data.json             the DataRecord
+<work>/torch.json            the Artifact, without its files; likewise tensorflow.json
+<work>/cases.npz             inputs by case
+<work>/torch-outputs.npz     outputs by case; likewise tensorflow
+<work>/torch-layers.npz      outputs of each layer, if the gate failed; likewise tensorflow
+<work>/version/              what becomes the version directory
 """
 
 from __future__ import annotations

@@ -1,0 +1,18 @@
+"""The PyTorch server: AOTInductor packages from the model store, served over the Open Inference Protocol.
+
+The modules, in reading order:
+
+    settings      what can be set on the command line
+    store_watch   what is in the model store?
+    registry      which versions to load and unload now? (pure)
+    fleet         the versions that are loading, ready, refused, or unloading
+    pool          one version's queue and its worker processes
+    process       one worker process, as its parent sees it
+    frames        bytes between parent and worker (pure)
+    worker        the child process: the only module that imports torch
+    package       may this file be loaded at all? (pure, run in the worker)
+    contract      do these tensors fit the model? (pure)
+    inference     one request, without its protocol
+    rest, grpc    the outside calls us
+    server        composition, signals, drain
+"""

@@ -84,8 +84,7 @@ $(UV):
 # One per environment, complete, with hashes. Pins move only with `make lock ARGS=--upgrade` or `ARGS='-P name'`.
 
 COMPILE = $(UV) pip compile --quiet --generate-hashes --no-annotate \
-  --no-header --no-emit-index-url --no-emit-find-links --python-version 3.11 $(ARGS) \
-  pyproject.toml
+  --no-header --no-emit-index-url --no-emit-find-links --python-version 3.11 $(ARGS)
 
 # 1: the lock file, 2: what goes into it
 compile = $(COMPILE) $(2) --output-file $(1) && $(FOLD) $(1) > $(1).new && mv $(1).new $(1)
@@ -96,11 +95,11 @@ FOLD = awk '{ sub(/ \\$$/, "") } \
   { n = 0; printf "%s%s", (NR > 1 ? "\n" : ""), $$0 } END { print "" }'
 
 lock: | $(UV) ## resolve the dependencies again
-	@$(call compile,tests/requirements.lock,--group dev)
-	@$(call compile,gateway/requirements.lock,-c tests/requirements.lock)
-	@$(call compile,serving/torch_server/requirements.lock,--extra torch $(TORCH_BACKEND))
-	@UV_FIND_LINKS= $(call compile,serving/torch_server/requirements.gpu.lock,--extra torch)
-	@$(call compile,serving/tf_serving/requirements.lock,--extra tensorflow)
+	@$(call compile,tests/requirements.lock,pyproject.toml --group dev)
+	@$(call compile,gateway/requirements.lock,pyproject.toml -c tests/requirements.lock)
+	@$(call compile,serving/torch_server/requirements.lock,--group torch $(TORCH_BACKEND))
+	@UV_FIND_LINKS= $(call compile,serving/torch_server/requirements.gpu.lock,--group torch)
+	@$(call compile,serving/tf_serving/requirements.lock,--group tensorflow)
 
 # -- work ---------------------------------------------------------------------------------------
 

@@ -19,6 +19,7 @@ from gateway.codecs.oip_json_metadata import (
     encode_server_metadata,
 )
 from gateway.codecs.oip_json_tensor import TensorReader, TensorWriter
+from gateway.codecs.oip_model import check_count
 from gateway.codecs.oip_parameters import refuse_reserved, refuse_unsupported
 from gateway.errors import InvalidRequest, Unsupported
 from gateway.messages import InferRequest, InferResponse, Parameter
@@ -180,6 +181,7 @@ def _read_parameters(value: object) -> dict[str, Parameter]:
         return {}
     if not isinstance(value, dict):
         raise InvalidRequest(f"got {seen(value)}, wanted an object", path="parameters")
+    check_count(len(value), "parameters")
     for name, parameter in value.items():
         is_integer = isinstance(parameter, int) and parameter in _INTEGERS
         if not is_integer and not isinstance(parameter, (bool, float, str)):
@@ -196,6 +198,7 @@ def _read_wanted(value: object) -> dict[str, bool | None]:
         return {}
     if not isinstance(value, list):
         raise InvalidRequest(f"got {seen(value)}, wanted a list", path="outputs")
+    check_count(len(value), "outputs")
     return dict(_read_wanted_output(output, f"outputs[{i}]") for i, output in enumerate(value))
 
 

@@ -20,7 +20,7 @@ import orjson
 
 from gateway.codecs.elements import array_of
 from gateway.codecs.json_text import array_text, seen
-from gateway.codecs.oip_model import datatype_named
+from gateway.codecs.oip_model import check_count, datatype_named
 from gateway.codecs.oip_parameters import refuse_unsupported
 from gateway.codecs.raw import decode_raw, encode_raw
 from gateway.errors import InvalidRequest
@@ -69,6 +69,7 @@ class TensorReader:
             raise InvalidRequest(
                 f"got {seen(members)}, wanted a list of tensors", path=f"{self._role}s"
             )
+        check_count(len(members), f"{self._role}s")
         tensors = tuple([self._read(member, index) for index, member in enumerate(members)])
         if self._rest:
             raise InvalidRequest(

@@ -17,12 +17,15 @@ from gateway.tensors import DTYPES, Datatype, Signature, TensorSpec
 __all__ = [
     "IndexedModel",
     "ServerMetadata",
+    "check_count",
     "datatype_named",
     "describe",
     "newest_first",
     "told_shape",
     "told_signature",
 ]
+
+MAX_MEMBERS = 1024  # inputs, outputs, or parameters of one message; models have tens
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +45,19 @@ class IndexedModel:
     version: str
     state: str
     reason: str = ""
+
+
+def check_count(count: int, path: str) -> None:
+    """Refuse more inputs, outputs or parameters than any model has.
+
+    On the wire an empty one costs two bytes, as a Python object hundreds: this is checked before any
+    is made.
+
+    Raises:
+        InvalidRequest: there are more than `MAX_MEMBERS`.
+    """
+    if count > MAX_MEMBERS:
+        raise InvalidRequest(f"got {count}, at most {MAX_MEMBERS} are taken", path=path)
 
 
 def datatype_named(text: object, path: str) -> Datatype:

@@ -17,7 +17,7 @@ from typing import Any, TypeAlias
 
 from gateway._stubs import oip_wire_pb2 as pb
 from gateway.codecs.elements import array_of
-from gateway.codecs.oip_model import IndexedModel, ServerMetadata, datatype_named
+from gateway.codecs.oip_model import IndexedModel, ServerMetadata, check_count, datatype_named
 from gateway.codecs.oip_parameters import refuse_reserved, refuse_unsupported
 from gateway.codecs.oip_proto_metadata import (
     decode_model_metadata,
@@ -160,12 +160,14 @@ def encode_response(response: InferResponse) -> bytes:
 def _read_tensors(
     tensors: Sequence[_WireTensor], blobs: Sequence[bytes], role: str, model: str
 ) -> tuple[Tensor, ...]:
-    tensors, blobs = tensors[:], blobs[:]  # a list is walked twice as fast as protobuf's container
-    if blobs and len(blobs) != len(tensors):
+    check_count(len(tensors), f"{role}s")
+    count = len(blobs)
+    if count and count != len(tensors):
         raise InvalidRequest(
-            f"got {len(blobs)} raw blobs, wanted one for each of {len(tensors)} {role}s",
+            f"got {count} raw blobs, wanted one for each of {len(tensors)} {role}s",
             path=f"raw_{role}_contents",
         )
+    tensors, blobs = tensors[:], blobs[:]  # a list is walked twice as fast as protobuf's container
     read = []
     for index, tensor in enumerate(tensors):
         path = f"{role}s[{index}]"
@@ -225,6 +227,7 @@ def _read_output_names(
 ) -> tuple[str, ...]:
     if not outputs:
         return ()
+    check_count(len(outputs), "outputs")
     for index, output in enumerate(outputs):
         refuse_unsupported(output.parameters, f"outputs[{index}]")
     return tuple(output.name for output in outputs)
@@ -233,6 +236,7 @@ def _read_output_names(
 def _read_parameters(parameters: Mapping[str, pb.InferParameter]) -> dict[str, Parameter]:
     if not parameters:
         return {}
+    check_count(len(parameters), "parameters")
     read: dict[str, Parameter] = {}
     for name, parameter in parameters.items():
         choice = parameter.WhichOneof("parameter_choice")

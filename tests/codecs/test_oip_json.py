@@ -198,6 +198,20 @@ class TestWrongMembers:
         assert told in error.message
 
     @pytest.mark.parametrize(
+        ("key", "members"),
+        [
+            ("inputs", [{}] * 1025),
+            ("outputs", [{}] * 1025),
+            ("parameters", {str(index): 1 for index in range(1025)}),
+        ],
+    )
+    def test_more_than_any_model_has_are_refused(self, key: str, members: object) -> None:
+        """They are counted before they are read."""
+        error = refusal({"inputs": [], key: members})
+        assert error.path == key
+        assert error.message == "got 1025, at most 1024 are taken"
+
+    @pytest.mark.parametrize(
         "body",
         [
             with_input(data=None, parameters={"shared_memory_region": "r"}),

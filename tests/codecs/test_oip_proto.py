@@ -266,3 +266,17 @@ def test_an_outputs_error_names_the_output() -> None:
     with pytest.raises(InvalidRequest, match="output byte size mismatch for output 'y'") as caught:
         oip_proto.decode_response(message.SerializeToString())
     assert caught.value.path == "outputs[0].data"
+
+
+@pytest.mark.parametrize("members", [b"\x2a\x00", b"\x32\x00"], ids=["inputs", "outputs"])
+def test_more_members_than_any_model_has_are_refused_unread(members: bytes) -> None:
+    """Each costs two bytes on the wire, and as a Python object hundreds."""
+    assert "got 1025, at most 1024" in refusal(members * 1025).message
+
+
+def test_more_parameters_than_anybody_sends_are_refused() -> None:
+    """They are counted before they are read."""
+    message = pb.ModelInferRequest()
+    for index in range(1025):
+        message.parameters[str(index)].bool_param = True
+    assert refusal(message.SerializeToString()).path == "parameters"

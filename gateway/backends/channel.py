@@ -18,6 +18,8 @@ def open_channel(address: str, max_message_bytes: int) -> grpc.aio.Channel:
     return grpc.aio.insecure_channel(
         address,
         options=[
+            # A name with several addresses (a headless Service) is several replicas: ask them in turn.
+            ("grpc.lb_policy_name", "round_robin"),
             ("grpc.max_send_message_length", max_message_bytes),
             ("grpc.max_receive_message_length", max_message_bytes),
             ("grpc.initial_reconnect_backoff_ms", _FIRST_RECONNECT_MS),

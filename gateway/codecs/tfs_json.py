@@ -41,7 +41,6 @@ __all__ = [
     "parse_predict",
 ]
 
-_MAX_QUOTED_BYTES = 256  # of a whole document, in an error
 _KEYS: Mapping[Form, str] = {"row": "instances", "columnar": "inputs"}
 
 
@@ -235,4 +234,4 @@ def _has_colons(document: dict[str, object], colons: int) -> bool:
 
 
 def _quoted(document: object) -> str:
-    return f"JSON Value: {quote(document, _MAX_QUOTED_BYTES)}"
+    return f"JSON Value: {quote(document)}"

@@ -23,7 +23,6 @@ _TF_NAMES: Mapping[Datatype, str] = {
     "FP64": "double",
     "BYTES": "string",
 }  # the others are Tandem's in lower case
-_MAX_QUOTED_BYTES = 4096  # TF Serving quotes a wrong value whole, however long it is
 
 
 def explain_columns(columns: Mapping[str, object], specs: Mapping[str, TensorSpec]) -> NoReturn:
@@ -55,7 +54,7 @@ def explain_rows(rows: list[object], specs: Mapping[str, TensorSpec], *, named: 
         if fields.keys() != specs.keys():
             raise InvalidRequest(
                 f"Failed to process element: {index} of 'instances' list. JSON object: "
-                f"{_quoted(row)} keys must be equal to: {','.join(sorted(specs))}"
+                f"{quote(row)} keys must be equal to: {','.join(sorted(specs))}"
             )
     _refuse_depth(specs)
 
@@ -86,10 +85,6 @@ def _refuse_depth(specs: Iterable[str]) -> NoReturn:
     raise InvalidRequest(
         f"tensor parsing error: {','.join(specs)}: got lists nested deeper than {MAX_RANK} levels"
     )
-
-
-def _quoted(value: object) -> str:
-    return quote(value, _MAX_QUOTED_BYTES)
 
 
 class _Walk:
@@ -136,7 +131,7 @@ class _Walk:
     def _check_leaf(self, value: object, level: int) -> None:
         if level != len(self.shape):
             raise InvalidRequest(
-                f"JSON Value: {_quoted(value)} found at incorrect level: {level + 1}"
+                f"JSON Value: {quote(value)} found at incorrect level: {level + 1}"
                 f" in the JSON DOM. Expected at level: {len(self.shape)}"
             )
         if is_clean(value, self._datatype):
@@ -145,10 +140,10 @@ class _Walk:
             raise InvalidRequest("Unable to base64 decode")
         if self._datatype == "BYTES" and isinstance(value, dict):
             raise InvalidRequest(
-                f"JSON Value: {_quoted(value)} not formatted correctly for base64 data"
+                f"JSON Value: {quote(value)} not formatted correctly for base64 data"
             )
         expected = _TF_NAMES.get(self._datatype, self._datatype.lower())
         raise InvalidRequest(
-            f"JSON Value: {_quoted(value)} Type: {type_name(value)}"
+            f"JSON Value: {quote(value)} Type: {type_name(value)}"
             f" is not of expected type: {expected}"
         )

@@ -143,7 +143,7 @@ def _flat_array(leaves: list[object], datatype: Datatype) -> Array | None:
         return np.array(leaves, np.bool_) if types <= {bool} else None
     if datatype in _FLOATS:
         return _cast(np.array(leaves, np.float64), datatype) if types <= {int, float} else None
-    return _cast(np.array(leaves), datatype) if types <= {int} else None
+    return _integers(leaves, datatype) if types <= {int} else None
 
 
 def _cast(found: Array, datatype: Datatype) -> Array | None:
@@ -158,6 +158,13 @@ def _cast(found: Array, datatype: Datatype) -> Array | None:
     low, high = _BOUNDS[datatype]
     fits = int(found.min()) >= low and int(found.max()) <= high
     return found.astype(dtype, copy=False) if fits else None
+
+
+def _integers(leaves: list[object], datatype: Datatype) -> Array | None:
+    try:
+        return np.array(leaves, DTYPES[datatype])
+    except OverflowError:  # out of range
+        return None
 
 
 @np.errstate(over="ignore")  # too large becomes infinite, as in TF Serving

@@ -1,8 +1,8 @@
 """How does TF Serving quote a JSON value in an error?
 
 As RapidJSON's pretty writer prints it: objects over several lines, arrays on one, doubles always with a
-point or an exponent. Two oddities are kept, because clients see them: a NaN or an infinity ends the text
-at that place, and what does not fit is cut off in the middle.
+point or an exponent. Two oddities are kept, because clients see them: the text ends at a NaN or an
+infinity, and it ends, brackets open, with the piece that makes it 256 bytes long.
 """
 
 from __future__ import annotations
@@ -23,21 +23,22 @@ _ESCAPES = {code: f"\\u{code:04X}" for code in range(0x20)} | {
     ord("\t"): "\\t",
 }
 _INDENT = "    "
+_ENOUGH_BYTES = 256
+_MAX_STRING_CHARS = 4096  # TF Serving quotes a string whole, however long it is
 _PLAIN_DIGITS = 21  # RapidJSON writes numbers up to here without an exponent
 _LEADING_ZEROS = 6
 
 
-def quote(value: object, max_bytes: int) -> str:
-    """`value` as JSON text, cut after `max_bytes` of UTF-8; costs no more than what it returns."""
+def quote(value: object) -> str:
+    """`value` as JSON text; what follows the piece that reaches 256 bytes is left out."""
     parts = []
-    left = max_bytes
-    for part in _parts(value, max_bytes):
+    left = _ENOUGH_BYTES
+    for part in _parts(value):
         parts.append(part)
-        left -= len(part)
-        if left < 0:
+        left -= len(part.encode("utf-8", "surrogateescape"))
+        if left <= 0:
             break
-    encoded = "".join(parts).encode("utf-8", "surrogateescape")
-    return encoded[:max_bytes].decode("utf-8", "replace")
+    return "".join(parts).encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def type_name(value: object) -> str:
@@ -56,35 +57,36 @@ def escaped(value: str) -> str:
     return f'"{value.translate(_ESCAPES)}"'
 
 
-def _parts(root: object, max_chars: int) -> Iterator[str]:
+def _parts(root: object) -> Iterator[str]:
     """The text in pieces, without recursion: a hostile value may be nested deeper than Python's stack."""
     opened: list[tuple[Iterator[tuple[str, object]], str]] = [(iter([("", root)]), "")]
     while opened:
         members, closing = opened[-1]
         prefix, value = next(members, (closing, _END))
-        yield prefix
         if value is _END:
             opened.pop()
+            yield closing
         elif isinstance(value, dict) and value:
             margin = "\n" + _INDENT * len(opened)
-            yield "{"
-            opened.append((_members(value, margin, max_chars), margin[: -len(_INDENT)] + "}"))
+            opened.append((_members(value, margin), margin[: -len(_INDENT)] + "}"))
+            yield prefix + "{"
         elif isinstance(value, list) and value:
-            yield "["
             opened.append((_elements(value), "]"))
+            yield prefix + "["
         elif isinstance(value, float) and not math.isfinite(value):
+            yield prefix
             return
         else:
-            yield _scalar(value, max_chars)
+            yield prefix + _scalar(value)
 
 
 _END = object()
 
 
-def _members(value: dict[str, object], margin: str, max_chars: int) -> Iterator[tuple[str, object]]:
+def _members(value: dict[str, object], margin: str) -> Iterator[tuple[str, object]]:
     separator = margin
     for key, member in value.items():
-        yield f"{separator}{escaped(key[:max_chars])}: ", member
+        yield f"{separator}{escaped(key[:_MAX_STRING_CHARS])}: ", member
         separator = "," + margin
 
 
@@ -95,11 +97,11 @@ def _elements(value: list[object]) -> Iterator[tuple[str, object]]:
         separator = ", "
 
 
-def _scalar(value: object, max_chars: int) -> str:
+def _scalar(value: object) -> str:
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     if isinstance(value, str):
-        return escaped(value[:max_chars])
+        return escaped(value[:_MAX_STRING_CHARS])
     if isinstance(value, float):
         return _double(value)
     return str(value) if value else {list: "[]", dict: "{}", int: "0"}[type(value)]

@@ -17,6 +17,7 @@ from gateway.tensors import Signature, TensorSpec
 __all__ = ["PREDICT_METHOD", "describe_signatures", "read_signatures", "write_signatures"]
 
 PREDICT_METHOD = "tensorflow/serving/predict"
+_REFERENCE = 100  # DT_FLOAT_REF is 101: a variable of a TF1 graph, whose value is sent as DT_FLOAT
 
 
 def read_signatures(message: wire.SignatureDefMap) -> dict[str, Signature]:
@@ -61,7 +62,7 @@ def _read_specs(infos: Mapping[str, wire.TensorInfo]) -> dict[str, TensorSpec] |
     specs = {}
     for name in sorted(infos):
         info = infos[name]
-        datatype = DATATYPES.get(info.dtype)
+        datatype = DATATYPES.get(info.dtype % _REFERENCE)
         if datatype is None or not info.name:
             return None
         shape = info.tensor_shape

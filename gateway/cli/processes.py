@@ -13,15 +13,16 @@ import ctypes
 import os
 import signal
 import sys
-from asyncio.subprocess import DEVNULL, STDOUT, Process
+from asyncio.subprocess import DEVNULL, PIPE, STDOUT, Process
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO
 
 from gateway.cli.terminal import CommandError
 
-__all__ = ["Child", "ChildDied", "Fleet", "Launch", "fleet", "tail"]
+__all__ = ["Child", "ChildDied", "Fleet", "Launch", "fleet", "run_to_end", "tail"]
 
 _PR_SET_PDEATHSIG = 1
 _TAIL_BYTES = 8192
@@ -117,19 +118,7 @@ class Fleet:
         self._logs.mkdir(parents=True, exist_ok=True)
         log = self._logs / f"{launch.name}.log"
         with log.open("wb") as output:
-            try:
-                process = await asyncio.create_subprocess_exec(
-                    *launch.argv,
-                    cwd=launch.cwd,
-                    env={**os.environ, **launch.environment},
-                    stdin=DEVNULL,
-                    stdout=output,
-                    stderr=STDOUT,
-                    start_new_session=True,
-                    preexec_fn=_death_pact(os.getpid(), launch.last_signal),
-                )
-            except OSError as exc:
-                raise CommandError(f"cannot run {launch.argv[0]}: {exc.strerror}") from exc
+            process = await _spawn(launch, stdout=output, stderr=STDOUT)
         child = Child(launch, process, log)
         self.children.append(child)
         self._group.create_task(child.watch())
@@ -177,6 +166,53 @@ async def fleet(logs: Path) -> AsyncIterator[Fleet]:
 def _first(errors: BaseExceptionGroup[BaseException]) -> BaseException:
     error = errors.exceptions[0]
     return _first(error) if isinstance(error, BaseExceptionGroup) else error
+
+
+async def run_to_end(
+    launch: Launch, *, on_output: Callable[[str], None], on_progress: Callable[[str], None]
+) -> int:
+    """Run a child until it ends and return its status; it is stopped if the caller is cancelled.
+
+    Args:
+        launch: What to run.
+        on_output: Is told each line of its standard output.
+        on_progress: Is told each line of its standard error.
+
+    Raises:
+        CommandError: its program cannot be run.
+    """
+    process = await _spawn(launch, stdout=PIPE, stderr=PIPE)
+    assert process.stdout is not None
+    assert process.stderr is not None
+    child = Child(launch, process, Path(os.devnull))
+    try:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(_tell_lines(process.stdout, on_output))
+            group.create_task(_tell_lines(process.stderr, on_progress))
+        return await process.wait()
+    finally:
+        await child.stop()
+
+
+async def _tell_lines(stream: asyncio.StreamReader, tell: Callable[[str], None]) -> None:
+    async for line in stream:
+        tell(line.decode(errors="replace").rstrip("\n"))
+
+
+async def _spawn(launch: Launch, *, stdout: IO[bytes] | int, stderr: int) -> Process:
+    try:
+        return await asyncio.create_subprocess_exec(
+            *launch.argv,
+            cwd=launch.cwd,
+            env={**os.environ, **launch.environment},
+            stdin=DEVNULL,
+            stdout=stdout,
+            stderr=stderr,
+            start_new_session=True,
+            preexec_fn=_death_pact(os.getpid(), launch.last_signal),
+        )
+    except OSError as exc:
+        raise CommandError(f"cannot run {launch.argv[0]}: {exc.strerror}") from exc
 
 
 def tail(log: Path) -> str:

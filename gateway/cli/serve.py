@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from gateway.cli.options import add_listeners, overrides
 from gateway.cli.terminal import CommandError, Terminal
-from gateway.control.source import ConfigError, ListenOverrides
+from gateway.control.source import ConfigError
 
 EXAMPLES = """\
 Examples:
@@ -27,24 +28,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_listeners(parser)
 
 
-def add_listeners(parser: argparse.ArgumentParser) -> None:
-    """`--rest`, `--grpc` and `--admin`."""
-    for name, what in (("rest", "REST"), ("grpc", "gRPC"), ("admin", "metrics and admin API")):
-        parser.add_argument(
-            f"--{name}", metavar="HOST:PORT", help=f"where {what} listens; wins over the file"
-        )
-
-
-def overrides(arguments: argparse.Namespace) -> ListenOverrides:
-    """What the three flags say."""
-    return ListenOverrides(rest=arguments.rest, grpc=arguments.grpc, admin=arguments.admin)
-
-
 def run(arguments: argparse.Namespace, terminal: Terminal) -> int:
     """Serve until a signal; the gateway's own exit status."""
     import uvloop  # noqa: PLC0415 - not needed to print --help
 
     from gateway.app import run_gateway  # noqa: PLC0415 - not needed to print --help
+    from gateway.servers.listen import ListenError  # noqa: PLC0415
 
     listen = overrides(arguments)
     terminal.end_status()
@@ -54,3 +43,5 @@ def run(arguments: argparse.Namespace, terminal: Terminal) -> int:
         )
     except ConfigError as error:
         raise CommandError(f"the configuration is wrong\n{error}", status=2) from error
+    except ListenError as error:
+        raise CommandError(str(error)) from error

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 from gateway.cli.interrupt import Interrupt, run_interruptibly
 from gateway.cli.launch import find_tools
-from gateway.cli.serve import add_listeners, overrides
+from gateway.cli.options import add_config, add_listeners, read_config
 from gateway.cli.stack import running_stack
-from gateway.cli.terminal import CommandError, Terminal
-from gateway.config import Config
-from gateway.control.source import ConfigError, load
+from gateway.cli.terminal import Terminal
 
 EXAMPLES = """\
 Examples:
@@ -32,29 +29,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_config(parser)
     parser.add_argument("--once", action="store_true", help="stop as soon as everything is ready")
     add_listeners(parser)
-
-
-def add_config(parser: argparse.ArgumentParser) -> None:
-    """`--config`."""
-    parser.add_argument(
-        "--config",
-        type=Path,
-        default=Path("tandem.toml"),
-        metavar="FILE",
-        help="default: tandem.toml",
-    )
-
-
-def read_config(arguments: argparse.Namespace) -> Config:
-    """The configuration file, with the flags for listeners applied.
-
-    Raises:
-        CommandError: with all that is wrong.
-    """
-    try:
-        return load(arguments.config, overrides(arguments))
-    except ConfigError as error:
-        raise CommandError(f"the configuration is wrong\n{error}", status=2) from error
 
 
 def run(arguments: argparse.Namespace, terminal: Terminal) -> int:

@@ -1,0 +1,75 @@
+"""Which configuration file, and which addresses? The options that several commands have."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+from gateway.cli.terminal import CommandError
+from gateway.config import Config
+from gateway.control.source import ConfigError, ListenOverrides, load
+
+__all__ = ["add_config", "add_listeners", "address_of", "overrides", "read_config"]
+
+Listener: TypeAlias = Literal["rest", "grpc", "admin"]
+
+_LISTENERS: dict[Listener, str] = {
+    "rest": "the REST API",
+    "grpc": "gRPC",
+    "admin": "metrics and the admin API",
+}
+
+
+def add_config(parser: argparse.ArgumentParser) -> None:
+    """`--config`."""
+    parser.add_argument(
+        "--config",
+        type=Path,
+        default=Path("tandem.toml"),
+        metavar="FILE",
+        help="default: tandem.toml",
+    )
+
+
+def add_listeners(parser: argparse.ArgumentParser, *names: Listener, verb: str = "listens") -> None:
+    """`--rest`, `--grpc` and `--admin`, or those named."""
+    for name in names or tuple(_LISTENERS):
+        parser.add_argument(
+            f"--{name}",
+            metavar="HOST:PORT",
+            help=f"where {_LISTENERS[name]} {verb}; wins over the file",
+        )
+
+
+def overrides(arguments: argparse.Namespace) -> ListenOverrides:
+    """What the flags for listeners say."""
+    return ListenOverrides(**{name: getattr(arguments, name, None) for name in _LISTENERS})
+
+
+def read_config(arguments: argparse.Namespace) -> Config:
+    """The configuration file, with the flags for listeners applied.
+
+    Raises:
+        CommandError: with all that is wrong; its status is 2.
+    """
+    try:
+        return load(arguments.config, overrides(arguments))
+    except ConfigError as error:
+        raise CommandError(f"the configuration is wrong\n{error}", status=2) from error
+
+
+def address_of(arguments: argparse.Namespace, listener: Listener) -> str:
+    """Where a running gateway is to be asked: the flag's address, which needs no file, else the file's.
+
+    Raises:
+        CommandError: the flag, or the file that had to be read, is wrong; its status is 2.
+    """
+    flags = overrides(arguments)
+    if getattr(flags, listener) is None:
+        return str(getattr(read_config(arguments).listen, listener))
+    try:
+        listen = flags.apply(Config(backends={}, models={})).listen
+    except ConfigError as error:
+        raise CommandError(str(error), status=2) from error
+    return str(getattr(listen, listener))

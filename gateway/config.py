@@ -165,21 +165,25 @@ def _model_problems(
         problems.append((f"{where}.arms", "a model needs at least one arm"))
     elif not any(arm.weight > 0 for arm in model.arms.values()):
         problems.append((f"{where}.arms", "at least one arm needs a weight above 0"))
-    for arm_name, arm in model.arms.items():
-        if not NAME.fullmatch(arm_name):
-            problems.append((f"{where}.arms.{arm_name}", f"names match {NAME.pattern}"))
+    return problems + _arm_problems(where, model, backends) + _shadow_problems(where, name, model)
+
+
+def _arm_problems(where: str, model: ModelConfig, backends: set[str]) -> list[tuple[str, str]]:
+    problems: list[tuple[str, str]] = []
+    known = ", ".join(sorted(backends)) or "none"
+    for name, arm in model.arms.items():
+        place = f"{where}.arms.{name}"
+        if not NAME.fullmatch(name):
+            problems.append((place, f"names match {NAME.pattern}"))
         if arm.backend not in backends:
-            known = ", ".join(sorted(backends)) or "none"
-            problems.append(
-                (
-                    f"{where}.arms.{arm_name}.backend",
-                    f"got {arm.backend!r}, known backends: {known}",
-                )
-            )
-    for index, shadow in enumerate(model.shadow):
-        if shadow.arm not in model.arms:
-            known = ", ".join(sorted(model.arms)) or "none"
-            problems.append(
-                (f"{where}.shadow[{index}].arm", f"got {shadow.arm!r}, arms of {name}: {known}")
-            )
+            problems.append((f"{place}.backend", f"got {arm.backend!r}, known backends: {known}"))
     return problems
+
+
+def _shadow_problems(where: str, name: str, model: ModelConfig) -> list[tuple[str, str]]:
+    known = ", ".join(sorted(model.arms)) or "none"
+    return [
+        (f"{where}.shadow[{index}].arm", f"got {shadow.arm!r}, arms of {name}: {known}")
+        for index, shadow in enumerate(model.shadow)
+        if shadow.arm not in model.arms
+    ]

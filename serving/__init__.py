@@ -1,0 +1,1 @@
+"""The servers behind the gateway, and the export that makes what they serve."""

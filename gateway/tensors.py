@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, TypeAlias, cast
 
 import ml_dtypes
@@ -115,21 +115,23 @@ class TensorSpec:
 
 @dataclass(frozen=True, slots=True)
 class Signature:
-    """The inputs and outputs of one callable of one model version, in the backend's order."""
+    """The inputs and outputs of one callable of one model version, in the backend's order.
+
+    Attributes:
+        is_batchable: Whether every input and output has a dynamic dim 0: only then may requests be joined.
+            Computed once, because every request asks.
+    """
 
     name: str
     inputs: Mapping[str, TensorSpec]
     outputs: Mapping[str, TensorSpec]
     method: str = ""  # TF Serving's method_name, "" elsewhere
+    is_batchable: bool = field(init=False, compare=False)
 
-    @property
-    def is_batchable(self) -> bool:
-        """Whether every input and output has a dynamic dim 0: only then may requests be joined."""
-        return (
-            bool(self.inputs)
-            and all(spec.has_rows for spec in self.inputs.values())
-            and all(spec.has_rows for spec in self.outputs.values())
-        )
+    def __post_init__(self) -> None:
+        specs = (*self.inputs.values(), *self.outputs.values())
+        batchable = bool(self.inputs) and all(spec.has_rows for spec in specs)
+        object.__setattr__(self, "is_batchable", batchable)
 
 
 def check_inputs(model: str, signature: Signature, inputs: tuple[Tensor, ...]) -> int:
@@ -138,10 +140,15 @@ def check_inputs(model: str, signature: Signature, inputs: tuple[Tensor, ...]) -
     Raises:
         InvalidRequest: the caller's fault; names the input, what was got and what the model wants.
     """
-    _check_names(model, signature, inputs)
+    specs = signature.inputs
+    # The common case, one input with the right name, without building lists of names.
+    if len(inputs) != 1 or len(specs) != 1 or inputs[0].name not in specs:
+        _check_names(model, signature, inputs)
     for index, tensor in enumerate(inputs):
-        _check_tensor(model, signature.inputs[tensor.name], tensor, index)
-    return _common_rows(signature, inputs)
+        _check_tensor(model, specs[tensor.name], tensor, index)
+    if not signature.is_batchable:
+        return 1
+    return inputs[0].array.shape[0] if len(inputs) == 1 else _common_rows(inputs)
 
 
 def _check_names(model: str, signature: Signature, inputs: tuple[Tensor, ...]) -> None:
@@ -173,9 +180,7 @@ def _check_tensor(model: str, spec: TensorSpec, tensor: Tensor, index: int) -> N
         )
 
 
-def _common_rows(signature: Signature, inputs: tuple[Tensor, ...]) -> int:
-    if not signature.is_batchable:
-        return 1
+def _common_rows(inputs: tuple[Tensor, ...]) -> int:
     rows = inputs[0].shape[0]
     for index, tensor in enumerate(inputs):
         if tensor.shape[0] != rows:

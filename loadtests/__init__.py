@@ -1,0 +1,1 @@
+"""How does Tandem behave under load, and beside others? See README.md."""

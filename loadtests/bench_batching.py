@@ -70,7 +70,10 @@ def main() -> None:
     parser.add_argument("--max-batch-rows", type=int, default=64)
     arguments = parser.parse_args()
     print(f"{'loop':8} {'callers':>8} {'µs/request':>11} {'rows/batch':>11}")
-    for name, loop_factory in (("asyncio", asyncio.new_event_loop), ("uvloop", uvloop.new_event_loop)):
+    for name, loop_factory in (
+        ("asyncio", asyncio.new_event_loop),
+        ("uvloop", uvloop.new_event_loop),
+    ):
         for callers in (1, 64, 1024):
             with asyncio.Runner(loop_factory=loop_factory) as runner:
                 cost_us, rows = runner.run(

@@ -25,6 +25,7 @@ from gateway.batching.limits import BatchLimits
 from gateway.batching.plan import Plan
 from gateway.batching.record import BatchObserver, QueueStatistics
 from gateway.errors import BackendUnavailable, DeadlineExceeded, GatewayError, NotReady
+from gateway.messages import Served
 
 _TICK_S = 0.001  # uvloop's timers count milliseconds: a shorter one would fire at once, in vain
 
@@ -171,8 +172,10 @@ class Dispatcher:
                 f"of which {queued_s:.3f} s in the queue and {waited_s - queued_s:.3f} s in flight"
             )
         error = DeadlineExceeded(f"{self._name}: deadline passed after {waited_s:.3f} s {where}")
-        self._expired += 1
-        if not entry.slot.answer.done():
+        if entry.slot.answer.done():
+            self._left += 1
+        else:
+            self._expired += 1
             entry.slot.answer.set_exception(error)
         self._give_up_if_last(entry, "deadline")
 
@@ -192,12 +195,18 @@ class Dispatcher:
         task.add_done_callback(partial(self._on_task_done, flight))
 
     async def _fly(self, flight: Flight) -> None:
+        for entry in self.plan.still_waiting(flight.batch):
+            if (
+                entry.slot.answer.cancelled()
+            ):  # its caller will say so when it runs: too late for us
+                self.leave(entry)
         entries = self.plan.still_waiting(flight.batch)
-        await flight.run(entries, self._run_batch, self._clock)
-        self._end(flight)
+        if entries:
+            await flight.run(entries, self._run_batch, self._clock)
+            self._end(flight)
 
     def _on_task_done(self, flight: Flight, _task: asyncio.Task[None]) -> None:
-        """End a flight whose task was cancelled, maybe before its first step."""
+        """End a flight that was cancelled, maybe before the first step of its task."""
         if flight.batch not in self._flights:
             return
         if self.plan.slots.max_in_flight:
@@ -208,31 +217,34 @@ class Dispatcher:
 
     def _end(self, flight: Flight) -> None:
         del self._flights[flight.batch]
+        waiting = self.plan.still_waiting(flight.batch)
         if flight.was_refused_together:
             self.plan.halve(flight.batch)
         else:
             self.plan.finish(flight.batch, None if flight.error else flight.backend_s)
         self._advance()
         if flight.error is None:
-            self._answer(flight)
+            self._answer(waiting, flight.served(waiting))
         elif not flight.was_refused_together:
-            self._fail(flight.batch.entries, flight.error)
+            self._fail(waiting, flight.error)
         record = flight.record(self._clock())
         asyncio.get_running_loop().call_soon(self._observe, record, context=self._context)
 
-    def _answer(self, flight: Flight) -> None:
-        for entry, served in zip(flight.batch.entries, flight.served(), strict=True):
-            answer = entry.slot.answer
-            if not answer.done():
+    def _answer(self, entries: list[Entry[Caller]], answers: list[Served]) -> None:
+        for entry, served in zip(entries, answers, strict=True):
+            if entry.slot.answer.done():  # cancelled, and its caller has not run yet
+                self._left += 1
+            else:
                 self._answered += 1
-                answer.set_result(served)
+                entry.slot.answer.set_result(served)
 
     def _fail(self, entries: Iterable[Entry[Caller]], error: GatewayError) -> None:
         for entry in entries:
-            answer = entry.slot.answer
-            if not answer.done():
+            if entry.slot.answer.done():
+                self._left += 1
+            else:
                 self._failed += 1
-                answer.set_exception(own_copy(error))
+                entry.slot.answer.set_exception(own_copy(error))
 
     def _stop(self) -> None:
         """Leave nobody waiting, whatever ended `serve`."""

@@ -98,8 +98,9 @@ class Flight:
         if self.backend_s is None:
             self.backend_s = 0.0 if self.sent_at is None else now - self.sent_at
 
-    def served(self) -> list[Served]:
-        """Per entry what its caller gets, if the batch was answered."""
+    def served(self, entries: Sequence[Entry[Caller]]) -> list[Served]:
+        """What the callers of those of its entries get, if the batch was answered."""
+        wanted = {entry.id for entry in entries}
         batch, backend_s = self.batch, self.backend_s or 0.0
         rows, requests = sum([entry.rows for entry in batch.entries]), len(batch.entries)
         return [
@@ -111,6 +112,7 @@ class Flight:
                 backend_s=backend_s,
             )
             for entry, outputs in zip(batch.entries, self.shares, strict=True)
+            if entry.id in wanted
         ]
 
     def record(self, now: float) -> BatchRecord:

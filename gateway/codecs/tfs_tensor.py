@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from typing import cast
 
 import numpy as np
+from google.protobuf.message import DecodeError
 
 from gateway._stubs import tfs_wire_pb2 as wire
 from gateway.errors import InvalidRequest, Unsupported
@@ -193,10 +194,17 @@ def _fit(
 
 def _read_unpacked(codec: _Codec, proto: wire.TensorProto, packed: Array) -> Array:
     """Read what a writer sent one value at a time, which the stubs keep among the unknown fields."""
-    exact = wire.UnpackedValues.FromString(proto.SerializeToString())
-    values = cast("Iterable[float]", getattr(exact, codec.unpacked))
-    found: Array = np.fromiter(values, codec.dtype)
+    found = _read_exactly(proto, codec.unpacked, codec.dtype)
     return found if found.size > packed.size else packed
+
+
+def _read_exactly(proto: wire.TensorProto, field: str, dtype: np.dtype[np.generic]) -> Array:
+    """A field that the stubs take for runs of bytes, read value by value as protobuf has it."""
+    try:
+        exact = wire.UnpackedValues.FromString(proto.SerializeToString())
+    except DecodeError as exc:
+        raise InvalidRequest(f"tensor parsing error: a value in {field} is cut off") from exc
+    return np.fromiter(cast("Iterable[float]", getattr(exact, field)), dtype)
 
 
 def _object_array(strings: list[bytes]) -> Array:
@@ -234,7 +242,10 @@ def _packed(datatype: Datatype, field: str) -> _Codec:
     def read(proto: wire.TensorProto) -> Array:
         runs = getattr(proto, field)
         data = runs[0] if len(runs) == 1 else b"".join(runs)
-        return np.frombuffer(data[: len(data) - len(data) % dtype.itemsize], dtype)
+        # Cut off in the middle of a value, or a boolean that takes more than one byte.
+        if len(data) % dtype.itemsize or (datatype == "BOOL" and data and max(data) > 1):
+            return _read_exactly(proto, field, dtype)
+        return np.frombuffer(data, dtype)
 
     def write(array: Array, proto: wire.TensorProto) -> None:
         getattr(proto, field).append(array.tobytes())

@@ -88,16 +88,25 @@ class ModelRoutes:
     unit_headers: tuple[str, ...] = ()
     salt: str = ""
     shadows: tuple[Shadow, ...] = ()
+    _only: Decision | None = field(init=False, compare=False, repr=False)
+    """The decision for every request that names nothing, where there is only one arm to choose."""
+
+    def __post_init__(self) -> None:
+        arms = list(self.arms.values())
+        only = arms[0] if len(arms) == 1 and arms[0].weight > 0 else None
+        ready = only is not None and only.description is not None
+        decision = Decision(arm=only, why="only") if only is not None and ready else None
+        object.__setattr__(self, "_only", decision)
 
     def decide(self, target: Target) -> Decision:
         """The decision for `target`; see the module's docstring for the precedence."""
+        if self._only is not None and not (target.arm or target.version or target.label):
+            return self._only
         arms, why = self._candidates(target)
         ready = [arm for arm in arms if arm.description is not None]
         if not ready:
             raise NotReady(self._not_ready_text(arms))
         arm = self._pick(ready, target.unit)
-        if why == "split" and len(self.arms) == 1:
-            why = "only"
         shadows = tuple(shadow for shadow in self.shadows if shadow.arm.name != arm.name)
         return Decision(arm=arm, why=why, shadows=shadows)
 

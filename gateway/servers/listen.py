@@ -12,6 +12,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from gateway.servers.grpc import GrpcApi
+from gateway.servers.one_write import OneWriteProtocol
 
 __all__ = ["HttpServer", "ListenError", "listen_http", "start_grpc"]
 
@@ -39,11 +40,12 @@ class HttpServer:
         self._server = _Quiet(
             uvicorn.Config(
                 app,
-                http="httptools",
+                http=OneWriteProtocol,
                 ws="none",
                 lifespan="off",
                 log_config=None,
                 access_log=False,
+                proxy_headers=False,  # nothing here depends on who the caller says it is
                 server_header=False,
                 timeout_keep_alive=KEEP_ALIVE_S,
                 timeout_graceful_shutdown=max(1, round(grace_s)),

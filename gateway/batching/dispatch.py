@@ -188,7 +188,7 @@ class Dispatcher:
     # A batch leaves, and ends.
 
     def _launch(self, batch: Batch[Caller]) -> None:
-        assert self._group is not None, "there is no slot before `serve`"  # noqa: S101  # for mypy
+        assert self._group is not None, "there is no slot before `serve`"
         flight = Flight(batch)
         task = self._group.create_task(self._fly(flight))
         self._flights[batch] = (flight, task)

@@ -139,5 +139,5 @@ class Lines(Generic[T]):
 
 def line_of(entry: Entry[T]) -> Line[T]:
     """The line that a queued request stands in."""
-    assert entry.line is not None, "a queued request is in a line"  # noqa: S101  # for mypy
+    assert entry.line is not None, "a queued request is in a line"
     return entry.line

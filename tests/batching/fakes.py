@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from gateway.batching import BatchKey, BatchLimits, BatchQueue, BatchRecord
+from gateway.batching import BatchKey, BatchLimits, BatchObserver, BatchQueue, BatchRecord
+from gateway.errors import GatewayError
 from gateway.messages import Deadline, Served
 from gateway.tensors import Tensor
 
@@ -36,7 +37,7 @@ Answer = Callable[[Call], Awaitable[tuple[Tensor, ...]]]
 
 async def double(call: Call) -> tuple[Tensor, ...]:
     """Answer at once: every value doubled."""
-    return (Tensor("y", "FP32", call.inputs[0].array * np.float32(2)),)
+    return (Tensor("y", "FP32", np.multiply(call.inputs[0].array, np.float32(2))),)
 
 
 def after(seconds: float, answer: Answer = double) -> Answer:
@@ -91,12 +92,20 @@ class FakeBackend:
 class Arm:
     """A queue on a fake backend, with the records it told."""
 
-    def __init__(self, backend: FakeBackend, limits: BatchLimits) -> None:
+    def __init__(
+        self,
+        backend: FakeBackend,
+        limits: BatchLimits | None = None,
+        observe: BatchObserver | None = None,
+    ) -> None:
         self.records: list[BatchRecord] = []
-        self.backend = backend
         self.loop = asyncio.get_running_loop()
         self.queue = BatchQueue(
-            "iris/tf", limits, backend.run_batch, self.records.append, clock=self.loop.time
+            "iris/tf",
+            limits or BatchLimits(),
+            backend.run_batch,
+            observe or self.records.append,
+            clock=self.loop.time,
         )
 
     async def ask(self, *values: float, timeout_s: float = 10.0, width: int = 3) -> list[float]:
@@ -111,10 +120,22 @@ class Arm:
         return await self.queue.submit(key_of(inputs), inputs, len(values), deadline)
 
 
+async def outcome(asking: Awaitable[list[float]]) -> list[float] | str:
+    """What became of a request: its answer, or its error's class and message."""
+    try:
+        return await asking
+    except GatewayError as error:
+        return f"{type(error).__name__}: {error}"
+
+
 @asynccontextmanager
-async def open_arm(backend: FakeBackend, limits: BatchLimits | None = None) -> AsyncIterator[Arm]:
+async def open_arm(
+    backend: FakeBackend,
+    limits: BatchLimits | None = None,
+    observe: BatchObserver | None = None,
+) -> AsyncIterator[Arm]:
     """An arm that is served; at the end it is closed, and must drain."""
-    arm = Arm(backend, limits or BatchLimits())
+    arm = Arm(backend, limits, observe)
     async with asyncio.TaskGroup() as group:
         group.create_task(arm.queue.serve())
         yield arm

@@ -79,7 +79,7 @@ def test_wrong_rows_are_named(rows: list[int]) -> None:
 
 def test_a_scalar_output_has_no_rows() -> None:
     with pytest.raises(BackendInvalid, match=r"loss.*got a scalar, wanted 2 rows"):
-        split((Tensor("loss", "FP32", np.float32(1).reshape(())),), [1, 1])
+        split((Tensor("loss", "FP32", np.ones((), np.float32)),), [1, 1])
 
 
 def test_pieces_that_were_answered_differently_do_not_fit_together() -> None:

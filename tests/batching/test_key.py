@@ -73,7 +73,7 @@ def test_a_parameter_that_equals_nothing_makes_a_usable_key() -> None:
 
 
 def test_parameters_come_back_as_they_were_given() -> None:
-    given = {"b": True, "a": 1.5, "c": "x"}
+    given: dict[str, Parameter] = {"b": True, "a": 1.5, "c": "x"}
     assert _key(parameters=given).parameter_mapping() == given
 
 

@@ -24,13 +24,12 @@ def test_the_defaults_agree_with_the_configuration() -> None:
 
 def test_there_is_room_until_every_slot_is_taken() -> None:
     slots = Slots(2)
-    assert slots.has_room
-    slots.acquire()
-    assert slots.has_room
-    slots.acquire()
-    assert not slots.has_room
+    room = [slots.has_room]
+    for _ in range(2):
+        slots.acquire()
+        room.append(slots.has_room)
     slots.release(None)
-    assert slots.has_room
+    assert [*room, slots.has_room] == [True, True, False, True]
 
 
 def test_before_the_first_answer_every_wait_is_a_risk() -> None:

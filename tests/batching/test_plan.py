@@ -1,0 +1,329 @@
+"""Plan: its promises one by one. `test_plan_model.py` checks them together, against a naive model."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from gateway.batching import BatchKey, BatchLimits
+from gateway.batching.entry import Batch, Entry
+from gateway.batching.plan import Plan
+from gateway.errors import QueueFull
+
+
+class Desk:
+    """A plan, and entries numbered in order of arrival."""
+
+    def __init__(self, limits: BatchLimits) -> None:
+        self.plan: Plan[None] = Plan(limits)
+        self.offered = 0
+
+    def entry(
+        self, rows: int = 1, *, key: str = "a", at: float = 0.0, deadline: float = 1000.0
+    ) -> Entry[None]:
+        entry = Entry(
+            id=self.offered,
+            key=BatchKey(key, "", (), (), (), batchable=key != "alone"),
+            rows=rows,
+            arrived=at,
+            deadline=deadline,
+            slot=None,
+        )
+        self.offered += 1
+        return entry
+
+    def offer(
+        self, rows: int = 1, *, key: str = "a", at: float = 0.0, deadline: float = 1000.0
+    ) -> int:
+        entry = self.entry(rows, key=key, at=at, deadline=deadline)
+        self.plan.offer(entry)
+        return entry.id
+
+    def take(self, now: float = 0.0) -> list[int]:
+        batch = self.plan.take(now)
+        return [] if batch is None else ids(batch)
+
+    def learn(self, backend_s: float) -> None:
+        """Let one batch be answered, so that the plan knows how long batches take."""
+        self.offer()
+        self.plan.finish(taken(self.plan.take(0.0)), backend_s)
+
+
+def ids(batch: Batch[None]) -> list[int]:
+    return [entry.id for entry in batch.entries]
+
+
+def taken(batch: Batch[None] | None) -> Batch[None]:
+    assert batch is not None
+    return batch
+
+
+def test_requests_of_one_key_leave_together_in_order() -> None:
+    desk = Desk(BatchLimits())
+    sent = [desk.offer() for _ in range(3)]
+    assert desk.take() == sent
+
+
+def test_a_batch_holds_one_key_and_the_oldest_request_leaves_first() -> None:
+    desk = Desk(BatchLimits(max_in_flight=9))
+    first_b, first_a = desk.offer(key="b"), desk.offer(key="a")
+    second_b, third_b = desk.offer(key="b"), desk.offer(key="b")
+    assert desk.take() == [first_b, second_b, third_b]
+    assert desk.take() == [first_a]
+    assert desk.take() == []
+
+
+def test_nobody_overtakes_a_request_that_does_not_fit() -> None:
+    """3 + 3 of 4 rows: the second waits, and so does the single row behind it."""
+    desk = Desk(BatchLimits(max_batch_rows=4, max_in_flight=9))
+    first, second, third = desk.offer(3), desk.offer(3), desk.offer(1)
+    assert desk.take() == [first]
+    assert desk.take() == [second, third]
+
+
+def test_no_batch_without_a_slot() -> None:
+    desk = Desk(BatchLimits(max_in_flight=1))
+    desk.offer()
+    batch = taken(desk.plan.take(0.0))
+    second = desk.offer()
+    assert desk.take() == []
+    desk.plan.finish(batch, 0.1)
+    assert desk.take() == [second]
+
+
+def test_requests_without_rows_and_without_a_batch_dimension_travel_alone() -> None:
+    desk = Desk(BatchLimits(max_in_flight=9))
+    first, empty, second = desk.offer(), desk.offer(0), desk.offer()
+    one, other = desk.offer(key="alone"), desk.offer(key="alone")
+    assert [desk.take() for _ in range(5)] == [[first, second], [empty], [one], [other], []]
+
+
+def test_queued_rows_are_bounded_and_a_refused_request_changes_nothing() -> None:
+    desk = Desk(BatchLimits(max_queued_rows=10))
+    desk.offer(7)
+    with pytest.raises(QueueFull) as caught:
+        desk.offer(4)
+    assert caught.value.message == ("7 rows are queued and at most 10 may be, this request has 4")
+    assert (desk.plan.queued_rows, desk.plan.queued_requests) == (7, 1)
+    desk.offer(3)
+    assert desk.plan.queued_rows == 10
+
+
+def test_requests_without_rows_are_bounded_too() -> None:
+    desk = Desk(BatchLimits(max_queued_rows=3))
+    for _ in range(3):
+        desk.offer(0)
+    with pytest.raises(QueueFull):
+        desk.offer(0)
+
+
+def test_pieces_are_accepted_all_or_none() -> None:
+    desk = Desk(BatchLimits(max_batch_rows=4, max_queued_rows=10))
+    with pytest.raises(QueueFull, match="has 11"):
+        desk.plan.offer(desk.entry(4), desk.entry(4), desk.entry(3))
+    assert (desk.plan.queued_rows, desk.plan.wake_at()) == (0, None)
+    desk.plan.offer(desk.entry(4), desk.entry(4), desk.entry(2))
+    assert desk.plan.queued_rows == 10
+
+
+def test_what_is_in_flight_does_not_count_as_queued() -> None:
+    desk = Desk(BatchLimits(max_queued_rows=2))
+    desk.offer(2)
+    desk.take()
+    desk.offer(2)
+    assert desk.plan.queued_rows == 2
+
+
+def test_a_cancelled_request_never_leaves_and_is_gone_once() -> None:
+    desk = Desk(BatchLimits())
+    first, second = desk.offer(), desk.offer()
+    assert desk.plan.cancel(first)
+    assert not desk.plan.cancel(first)
+    assert desk.plan.queued_rows == 1
+    assert desk.take() == [second]
+
+
+def test_who_leaves_in_flight_leaves_the_batch_waiting_for_the_others() -> None:
+    desk = Desk(BatchLimits())
+    first, second = desk.offer(), desk.offer()
+    batch = taken(desk.plan.take(0.0))
+    assert desk.plan.cancel(first)
+    assert batch.waiting == 1
+    assert [entry.id for entry in desk.plan.still_waiting(batch)] == [second]
+    assert desk.plan.cancel(second)
+    assert batch.waiting == 0
+    assert not desk.plan.is_idle
+    desk.plan.finish(batch, None)
+    assert desk.plan.is_idle
+
+
+@pytest.mark.parametrize("expire_first", [True, False])
+def test_a_request_at_its_deadline_is_expired_and_not_taken(expire_first: bool) -> None:  # noqa: FBT001
+    desk = Desk(BatchLimits())
+    late, early = desk.offer(deadline=5.0), desk.offer(deadline=6.0)
+    if not expire_first:
+        assert desk.take(5.0) == [early]
+    assert [entry.id for entry in desk.plan.expire(5.0)] == [late]
+    assert desk.plan.expire(5.0) == []
+    assert not desk.plan.cancel(late)
+
+
+def test_requests_expire_in_flight_too() -> None:
+    desk = Desk(BatchLimits())
+    desk.offer(deadline=5.0)
+    batch = taken(desk.plan.take(0.0))
+    assert desk.plan.wake_at() == 5.0
+    assert desk.plan.expire(4.9) == []
+    assert len(desk.plan.expire(5.0)) == 1
+    assert batch.waiting == 0
+
+
+def test_a_finished_request_does_not_expire() -> None:
+    desk = Desk(BatchLimits())
+    desk.offer(deadline=5.0)
+    desk.plan.finish(taken(desk.plan.take(0.0)), 1.0)
+    assert desk.plan.wake_at() is None
+    assert desk.plan.expire(math.inf) == []
+
+
+def test_halves_go_first_and_nobody_joins_them() -> None:
+    desk = Desk(BatchLimits(max_in_flight=1))
+    sent = [desk.offer() for _ in range(5)]
+    batch = taken(desk.plan.take(0.0))
+    later = desk.offer()
+    desk.plan.cancel(sent[1])
+    desk.plan.halve(batch)
+    halves = [taken(desk.plan.take(0.0))]
+    desk.plan.finish(halves[0], None)
+    halves.append(taken(desk.plan.take(0.0)))
+    desk.plan.finish(halves[1], None)
+    assert [ids(half) for half in halves] == [[sent[0], sent[2]], [sent[3], sent[4]]]
+    assert desk.take() == [later]
+
+
+def test_a_request_that_was_halved_can_still_leave_and_expire() -> None:
+    desk = Desk(BatchLimits())
+    first, second = desk.offer(deadline=5.0), desk.offer(deadline=6.0)
+    desk.plan.halve(taken(desk.plan.take(0.0)))
+    assert desk.plan.cancel(second)
+    assert [entry.id for entry in desk.plan.expire(5.0)] == [first]
+    assert desk.plan.is_idle
+
+
+# With a delay.
+
+
+def test_a_batch_waits_for_others_up_to_its_delay_and_no_longer() -> None:
+    desk = Desk(BatchLimits(max_delay_s=2.0))
+    desk.learn(backend_s=0.1)
+    first, second = desk.offer(at=1.0), desk.offer(at=2.5)
+    assert desk.plan.wake_at() == 3.0
+    assert desk.take(math.nextafter(3.0, 0.0)) == []
+    batch = taken(desk.plan.take(3.0))
+    assert (ids(batch), batch.departure) == ([first, second], "delay")
+
+
+def test_a_full_batch_does_not_wait_even_behind_one_that_does() -> None:
+    desk = Desk(BatchLimits(max_batch_rows=2, max_delay_s=2.0, max_in_flight=9))
+    desk.learn(backend_s=0.1)
+    waits = desk.offer(key="a", at=1.0)
+    full = [desk.offer(key="b", at=1.5), desk.offer(key="b", at=1.6)]
+    batch = taken(desk.plan.take(1.6))
+    assert (ids(batch), batch.departure) == (full, "full")
+    assert desk.take(1.6) == []
+    assert desk.take(3.0) == [waits]
+
+
+def test_the_full_line_with_the_oldest_head_leaves_first() -> None:
+    """`c` was full before `b`, but the head of `b` came first."""
+    desk = Desk(BatchLimits(max_batch_rows=2, max_delay_s=9.0, max_in_flight=9))
+    desk.learn(backend_s=0.1)
+    desk.offer(key="a")
+    b = [desk.offer(key="b")]
+    c = [desk.offer(key="c"), desk.offer(key="c")]
+    b.append(desk.offer(key="b"))
+    assert [desk.take(), desk.take(), desk.take()] == [b, c, []]
+
+
+def test_a_line_whose_head_left_has_the_age_of_its_next() -> None:
+    desk = Desk(BatchLimits(max_delay_s=2.0))
+    desk.learn(backend_s=0.1)
+    first, second = desk.offer(at=1.0), desk.offer(at=2.5)
+    desk.plan.cancel(first)
+    assert desk.plan.wake_at() == 4.5
+    assert desk.take(4.5) == [second]
+
+
+def test_nobody_waits_when_that_would_risk_a_deadline() -> None:
+    """Batches take 1 s; twice that and 5 ms before the deadline, waiting ends."""
+    desk = Desk(BatchLimits(max_delay_s=100.0))
+    desk.learn(backend_s=1.0)
+    first, hasty = desk.offer(at=1.0), desk.offer(at=1.0, deadline=11.0)
+    leave_at = 11.0 - 2.005
+    assert desk.plan.wake_at() == leave_at
+    assert desk.take(math.nextafter(leave_at, 0.0)) == []
+    batch = taken(desk.plan.take(leave_at))
+    assert (ids(batch), batch.departure) == ([first, hasty], "deadline")
+
+
+def test_nobody_waits_while_nothing_is_known_of_the_backend() -> None:
+    desk = Desk(BatchLimits(max_delay_s=100.0))
+    first = desk.offer()
+    assert desk.take() == [first]
+
+
+def test_the_nearest_deadline_at_risk_leaves_first() -> None:
+    desk = Desk(BatchLimits(max_delay_s=100.0, max_in_flight=9))
+    desk.learn(backend_s=1.0)
+    desk.offer(key="a")
+    later, sooner = desk.offer(key="b", deadline=11.0), desk.offer(key="c", deadline=10.0)
+    assert [desk.take(9.5), desk.take(9.5), desk.take(9.5)] == [[sooner], [later], []]
+
+
+def test_in_a_hurry_nobody_waits() -> None:
+    desk = Desk(BatchLimits(max_delay_s=100.0))
+    desk.learn(backend_s=0.1)
+    first = desk.offer(at=1.0)
+    assert desk.take(1.0) == []
+    desk.plan.hurry()
+    assert desk.take(1.0) == [first]
+
+
+def test_halves_do_not_wait_for_others() -> None:
+    """Neither is full, and neither can ever be: nobody may join."""
+    desk = Desk(BatchLimits(max_batch_rows=2, max_delay_s=100.0, max_in_flight=9))
+    desk.learn(backend_s=0.1)
+    first, second = desk.offer(), desk.offer()
+    desk.plan.halve(taken(desk.plan.take(0.0)))
+    assert [desk.take(), desk.take()] == [[first], [second]]
+
+
+# Memory.
+
+
+def test_what_clients_make_up_leaves_nothing_behind() -> None:
+    """A hundred thousand shapes, each seen once: cancelled, expired or finished, all is forgotten."""
+    desk = Desk(BatchLimits(max_delay_s=1.0, max_batch_rows=2))
+    for number in range(33_333):
+        desk.plan.cancel(desk.offer(2, key=f"cancelled {number}"))
+        desk.offer(2, key=f"expired {number}", deadline=1.0)
+        desk.plan.expire(1.0)
+        desk.offer(2, key=f"finished {number}")
+        desk.plan.finish(taken(desk.plan.take(0.0)), 0.1)
+    plan, lines = desk.plan, desk.plan._lines
+    assert plan.is_idle
+    assert not plan._known
+    assert not lines._open
+    assert max(len(plan._deadlines), len(plan._urgent), len(lines._full)) <= 64 + 2
+
+
+def test_a_line_that_fills_and_drains_leaves_nothing_behind() -> None:
+    """While the slots are taken nothing looks at the full lines; they do not pile up."""
+    desk = Desk(BatchLimits(max_delay_s=1.0, max_batch_rows=2))
+    desk.offer(key="holds the slot")
+    desk.take()
+    desk.offer(key="a")
+    for _ in range(10_000):
+        desk.plan.cancel(desk.offer(key="a"))
+    assert len(desk.plan._lines._full) <= 64 + 2

@@ -16,7 +16,6 @@ from gateway.messages import ModelDescription, VersionStatus
 from gateway.tensors import Signature, TensorSpec
 from tests.backends.oip_server import always, backend_of, refusing
 
-
 X, Y = TensorSpec("x", "FP32", (-1, 4)), TensorSpec("y", "FP32", (-1, 3))
 DESCRIPTION = ModelDescription(
     model="iris",

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from gateway.control.source import ConfigFile
 from gateway.telemetry.metrics import sample_values
 from tests.fakes.arithmetic import Arithmetic, serving
 
-__all__ = ["Stack", "running", "sample"]
+__all__ = ["Stack", "running", "sample", "until"]
 
 LISTEN = """
 [listen]
@@ -89,7 +90,8 @@ async def running(
         for backend in served.values():
             await stack.enter_async_context(serving(backend))
         addresses = {name: backend.address for name, backend in served.items()}
-        path.write_text(LISTEN + settings + BACKENDS.format(**addresses) + models)
+        # Blocking, but the loop has nothing else to do yet.
+        path.write_text(LISTEN + settings + BACKENDS.format(**addresses) + models)  # noqa: ASYNC240
         file = ConfigFile(path)
         gateway = await stack.enter_async_context(Gateway(file, file.load()))
         yield Stack(
@@ -99,6 +101,13 @@ async def running(
             rest=await stack.enter_async_context(_client(gateway.addresses["rest"])),
             admin=await stack.enter_async_context(_client(gateway.addresses["admin"])),
         )
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait, within bounds, for a state that can only be seen from outside."""
+    async with asyncio.timeout(20):
+        while not condition():  # noqa: ASYNC110  # nobody inside the gateway owes the tests an event
+            await asyncio.sleep(0.001)
 
 
 def _client(address: str) -> httpx.AsyncClient:

@@ -38,8 +38,8 @@ def test_raising_one_weight_only_moves_units_into_that_arm(
     split: dict[str, float], unit: str, salt: str, factor: float
 ) -> None:
     before = choose(split, unit, salt)
-    for arm in split:
-        after = choose({**split, arm: split[arm] * factor}, unit, salt)
+    for arm, weight in split.items():
+        after = choose({**split, arm: weight * factor}, unit, salt)
         assert after in (before, arm)
 
 

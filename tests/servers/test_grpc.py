@@ -16,7 +16,7 @@ from gateway.codecs import oip_proto, tfs_proto
 from gateway.messages import InferRequest, Target
 from gateway.tensors import Tensor
 from tests.fakes.arithmetic import Gate
-from tests.fakes.gateways import Stack, running
+from tests.fakes.gateways import Stack, running, until
 
 X = Tensor("x", "FP32", np.array([[1, 2, 3, 4]], np.float32))
 IDS = Tensor("ids", "INT64", np.array([[1, 2]], np.int64))
@@ -142,11 +142,9 @@ def test_a_client_that_cancels_is_counted_and_its_mates_are_served(tmp_path: Pat
         await gate.arrived.wait()
         leaver = channel.unary_unary(PREDICT)(data)
         mate = channel.unary_unary(PREDICT)(data)
-        while stack.count("tandem_queued_rows", model="tokens") < 2:
-            await asyncio.sleep(0)
+        await until(lambda: stack.count("tandem_queued_rows", model="tokens") >= 2)
         leaver.cancel()
-        while stack.count("tandem_queued_rows", model="tokens") > 1:
-            await asyncio.sleep(0)
+        await until(lambda: stack.count("tandem_queued_rows", model="tokens") <= 1)
         gate.opened.set()
         for call in (first, mate):
             answer = tfs_proto.decode_response(await call)

@@ -15,7 +15,7 @@ import pytest
 from gateway.messages import InferRequest, InferResponse
 from gateway.tensors import Tensor
 from tests.fakes.arithmetic import Arithmetic, Gate, Refusal
-from tests.fakes.gateways import Stack, running
+from tests.fakes.gateways import Stack, running, until
 
 TFS = "/v1/models/floats:predict"
 OIP = "/v2/models/floats/infer"
@@ -222,8 +222,7 @@ def test_a_full_queue_rejects_at_once_and_says_when_to_come_back(tmp_path: Path)
             first = group.create_task(post("/v1/models/tokens:predict", json=tokens))
             await gate.arrived.wait()
             waiting = group.create_task(post("/v1/models/tokens:predict", json=tokens))
-            while stack.count("tandem_queued_rows", model="tokens") < 1:
-                await asyncio.sleep(0)
+            await until(lambda: stack.count("tandem_queued_rows", model="tokens") >= 1)
             refused = await post("/v1/models/tokens:predict", json=tokens)
             assert refused.status_code == 429
             assert refused.headers["retry-after"] == "1"
@@ -345,8 +344,7 @@ def test_requests_that_arrive_together_share_a_batch_and_shapes_never_mix(tmp_pa
                 group.create_task(stack.rest.post(path, json={"instances": [[1] * (1 + n % 2)]}))
                 for n in range(10)
             ]
-            while stack.count("tandem_queued_rows", model="tokens") < 10:
-                await asyncio.sleep(0)
+            await until(lambda: stack.count("tandem_queued_rows", model="tokens") >= 10)
             gate.opened.set()
         assert backend.batches == [1, 5, 5]
         assert first.result().json() == {"predictions": [0]}

@@ -52,6 +52,7 @@ class LimitsConfig:
     __pydantic_config__: ClassVar = _STRICT
     max_body_bytes: PositiveInt = 64 * 1024 * 1024
     max_requests_in_flight: PositiveInt = 4096
+    max_bytes_in_flight: PositiveInt = 1024 * 1024 * 1024
     default_timeout_s: Seconds = 30.0
     max_timeout_s: Seconds = 300.0
     drain_timeout_s: Seconds = 25.0
@@ -117,6 +118,7 @@ class ShadowConfig:
     arm: str
     sample_ratio: Ratio = 0.1
     max_queued: PositiveInt = 64
+    max_queued_bytes: PositiveInt = 64 * 1024 * 1024
     max_in_flight: PositiveInt = 2
     timeout_s: Seconds = 10.0
     atol: Annotated[float, Ge(0)] = 1e-4

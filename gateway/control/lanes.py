@@ -22,6 +22,7 @@ from gateway.errors import GatewayError
 from gateway.messages import Deadline, InferRequest
 from gateway.pipeline import Lane
 from gateway.ports import Backend
+from gateway.routing.sampling import is_sampled
 from gateway.routing.table import Arm, RouteTable
 from gateway.shadow.compare import Comparison
 from gateway.shadow.mirror import Mirror, Mirrored, MirrorLimits, Outcome
@@ -166,12 +167,17 @@ class Lanes:
 
         limits = MirrorLimits(
             max_queued=shadow.max_queued,
+            max_queued_bytes=shadow.max_queued_bytes,
             max_in_flight=shadow.max_in_flight,
             timeout_s=shadow.timeout_s,
             atol=shadow.atol,
             rtol=shadow.rtol,
         )
-        return Mirror(salt=arm.model, ratio=shadow.sample_ratio, limits=limits, ask=ask, note=note)
+
+        def is_in_sample(request_id: str) -> bool:
+            return is_sampled(request_id, shadow.sample_ratio, arm.model)
+
+        return Mirror(limits, is_sampled=is_in_sample, ask=ask, note=note)
 
 
 class _Runner:

@@ -8,9 +8,9 @@ import zlib
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any, TypeAlias
 
-from gateway.errors import BodyTooLarge, CallerLeft, InvalidRequest, Unsupported
+from gateway.errors import BodyTooLarge, CallerLeft, GatewayError, InvalidRequest, Unsupported
 
-__all__ = ["Receive", "Send", "inflate", "read_body"]
+__all__ = ["Hold", "Receive", "Send", "inflate", "read_body"]
 
 DISCARD_BYTES = 64 * 1024 * 1024
 DISCARD_S = 2.0
@@ -18,13 +18,19 @@ DISCARD_S = 2.0
 Message: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[Message]]
 Send: TypeAlias = Callable[[Message], Awaitable[None]]
+Hold: TypeAlias = Callable[[int], None]
 
 
-async def read_body(receive: Receive, headers: Mapping[bytes, bytes], limit: int) -> bytes:
+async def read_body(
+    receive: Receive, headers: Mapping[bytes, bytes], limit: int, hold: Hold
+) -> bytes:
     """The whole body, inflated when it came compressed; at most `limit` bytes before and after.
+
+    `hold` is told of every byte that is kept, as soon as it is.
 
     Raises:
         BodyTooLarge: by its declared length, before any of it is read, or while reading.
+        QueueFull: `hold` has no room for it.
         CallerLeft: the client disconnected before the end.
         InvalidRequest, Unsupported: the compression is broken, or not gzip or deflate.
     """
@@ -32,33 +38,37 @@ async def read_body(receive: Receive, headers: Mapping[bytes, bytes], limit: int
     if declared.isdigit() and int(declared[:20]) > limit:
         if b"expect" not in headers:  # a client that asks first is told no before it sends anything
             await _discard(receive)
-        raise _too_large(f"{declared.decode()} bytes declared", limit)
-    message = await receive()
-    body: bytes = message.get("body", b"")
-    if message["type"] == "http.disconnect" or message.get("more_body", False):
-        body = await _read_rest(receive, message, limit)
-    if len(body) > limit:
-        raise _too_large(f"{len(body)} bytes", limit)
+        raise _too_large(f"{declared[:20].decode()} bytes declared", limit)
+    body = await _read(receive, limit, hold)
     encoding = headers.get(b"content-encoding")
-    return body if encoding is None else inflate(body, encoding, limit)
+    if encoding is None:
+        return body
+    plain = inflate(body, encoding, limit)
+    hold(len(plain))
+    return plain
 
 
-async def _read_rest(receive: Receive, message: Message, limit: int) -> bytes:
+async def _read(receive: Receive, limit: int, hold: Hold) -> bytes:
     parts: list[bytes] = []
     size = 0
     while True:
+        message = await receive()
         if message["type"] == "http.disconnect":
             raise CallerLeft(f"the client left after {size} bytes of its body")
         part: bytes = message.get("body", b"")
+        has_more: bool = message.get("more_body", False)
         size += len(part)
-        if size > limit:
-            if message.get("more_body", False):
+        try:
+            if size > limit:
+                raise _too_large(f"more than {limit} bytes", limit)
+            hold(len(part))
+        except GatewayError:
+            if has_more:
                 await _discard(receive)
-            raise _too_large(f"more than {limit} bytes", limit)
+            raise
+        if not has_more:
+            return b"".join(parts) + part if parts else part
         parts.append(part)
-        if not message.get("more_body", False):
-            return b"".join(parts)
-        message = await receive()
 
 
 async def _discard(receive: Receive) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from gateway.config import LimitsConfig
-from gateway.errors import CallerLeft, GatewayError, InvalidRequest
+from gateway.errors import CallerLeft, GatewayError, InvalidRequest, QueueFull
 from gateway.messages import Deadline, Dialect, Target
 from gateway.pipeline import Answer, Pipeline, Route
 from gateway.telemetry.logs import RequestLog
@@ -42,6 +42,7 @@ class Exchange:
         request_id: The caller's, or one of ours.
         started: When its last byte was in, in seconds of the loop's clock.
         target, route, answer, error: Set as far as the request got.
+        held_bytes: Of its body, in memory until it is booked.
     """
 
     dialect: Dialect
@@ -51,6 +52,7 @@ class Exchange:
     route: Route | None = None
     answer: Answer | None = None
     error: GatewayError | None = None
+    held_bytes: int = 0
 
     def facts(self, now: float) -> list[tuple[str, str]]:
         """Where the answer came from, as header names and values; empty if it was not answered."""
@@ -89,6 +91,8 @@ class Desk:
         # A random prefix keeps ids of several replicas and restarts apart; the counter is the cheap part.
         self._prefix = os.urandom(8).hex()
         self._numbers = itertools.count(1)
+        self._held_bytes = 0
+        metrics.in_flight_bytes.set_function(lambda: self._held_bytes)
 
     @contextmanager
     def open(self, dialect: Dialect, request_id: str) -> Iterator[Exchange]:
@@ -114,8 +118,25 @@ class Desk:
             raise
         self._book(exchange)
 
+    def hold(self, exchange: Exchange, size: int) -> None:
+        """Account for `size` more bytes of the exchange's body, until it is booked.
+
+        Raises:
+            QueueFull: all bodies together would pass `limits.max_bytes_in_flight`.
+        """
+        limit = self.limits.max_bytes_in_flight
+        if self._held_bytes + size > limit:
+            raise QueueFull(
+                f"got {size} bytes more, requests in flight hold {self._held_bytes} of {limit}"
+                " (limits.max_bytes_in_flight)",
+                path="body",
+            )
+        self._held_bytes += size
+        exchange.held_bytes += size
+
     def _book(self, exchange: Exchange) -> None:
         now = self.clock()
+        self._held_bytes -= exchange.held_bytes
         reason = "ok" if exchange.error is None else exchange.error.reason
         if exchange.route is None:
             model = exchange.target.model if exchange.target is not None else ""

@@ -125,6 +125,7 @@ class GrpcApi:
         encoded = b""
         with self._desk.open(dialect, clean_id(metadata.get(REQUEST_ID) or "")) as exchange:
             try:
+                self._desk.hold(exchange, len(data))
                 request = codec.decode(data)
                 deadline_s = _asked_s(request, context)
                 response = await self._answer(exchange, request, metadata, deadline_s)

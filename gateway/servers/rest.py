@@ -11,6 +11,7 @@ a client that leaves, turns errors into the dialect's own, and books the request
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -111,7 +112,9 @@ class RawRoutes:
     ) -> Reply | None:
         """The endpoint's reply, or its error's; None when the client has left."""
         try:
-            body = await read_body(receive, headers.raw, self._desk.limits.max_body_bytes)
+            hold = functools.partial(self._desk.hold, exchange)
+            limit = self._desk.limits.max_body_bytes
+            body = await read_body(receive, headers.raw, limit, hold)
             exchange.started = self._desk.clock()
             path: bytes = scope["raw_path"]
             call = Call(scope["method"], path.decode("latin-1"), headers, body)

@@ -13,11 +13,10 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, cast
 
 from gateway.errors import GatewayError
 from gateway.messages import Deadline
-from gateway.routing.sampling import is_sampled
 from gateway.shadow.compare import Comparison, compare
 from gateway.tensors import Tensor
 
@@ -28,6 +27,9 @@ Outcome: TypeAlias = Literal["match", "mismatch", "error", "dropped"]
 Ask: TypeAlias = Callable[["Mirrored", Deadline], Awaitable[tuple[Tensor, ...]]]
 """Send the mirrored request to the shadow's arm and return its outputs, `[rows, …]` each."""
 
+IsSampled: TypeAlias = Callable[[str], bool]
+"""Whether the request with this id belongs to the shadow's sample."""
+
 Note: TypeAlias = Callable[["Mirrored", Outcome, Comparison | GatewayError | None], None]
 """Record what became of one mirrored request; called exactly once for each."""
 
@@ -37,6 +39,7 @@ class MirrorLimits:
     """The bounds of one shadow, and the tolerance its answers are judged by."""
 
     max_queued: int
+    max_queued_bytes: int
     max_in_flight: int
     timeout_s: float
     atol: float
@@ -65,23 +68,35 @@ class Mirrored:
     rows: int
     control: tuple[Tensor, ...]
 
+    @property
+    def size_bytes(self) -> int:
+        """What keeping it costs, about: the tensors' bytes; for BYTES those of the elements."""
+        return sum(_size_bytes(tensor) for tensor in (*self.inputs, *self.control))
+
+
+def _size_bytes(tensor: Tensor) -> int:
+    if tensor.datatype == "BYTES":
+        return sum(map(len, cast("list[bytes]", tensor.array.ravel().tolist())))
+    return int(tensor.array.nbytes)
+
 
 class Mirror:
     """One shadow of one model.
 
-    Invariants: `len(self._queue) <= limits.max_queued`; every request offered and sampled ends in exactly
+    Invariants: `len(self._queue) <= limits.max_queued`; `_queued_bytes` is the sum of `size_bytes` over
+    the queue, at most `limits.max_queued_bytes`; every request offered and sampled ends in exactly
     one call of `note`.
     """
 
     def __init__(
-        self, *, salt: str, ratio: float, limits: MirrorLimits, ask: Ask, note: Note
+        self, limits: MirrorLimits, *, is_sampled: IsSampled, ask: Ask, note: Note
     ) -> None:
-        self._salt = salt
-        self._ratio = ratio
+        self._is_sampled = is_sampled
         self._limits = limits
         self._ask = ask
         self._note = note
         self._queue: deque[Mirrored] = deque()
+        self._queued_bytes = 0
         self._waiting = asyncio.Event()
         self._closed = False
 
@@ -90,12 +105,18 @@ class Mirror:
 
     def offer(self, mirrored: Mirrored) -> None:
         """Take the request aside if it is in the sample; drop and count it when the queue is full."""
-        if not is_sampled(mirrored.request_id, self._ratio, self._salt):
+        if not self._is_sampled(mirrored.request_id):
             return
-        if self._closed or len(self._queue) >= self._limits.max_queued:
+        size = mirrored.size_bytes
+        is_full = (
+            len(self._queue) >= self._limits.max_queued
+            or self._queued_bytes + size > self._limits.max_queued_bytes
+        )
+        if self._closed or is_full:
             self._note(mirrored, "dropped", None)
             return
         self._queue.append(mirrored)
+        self._queued_bytes += size
         self._waiting.set()
 
     async def serve(self) -> None:
@@ -107,14 +128,19 @@ class Mirror:
         finally:
             self._closed = True
             while self._queue:
-                self._note(self._queue.popleft(), "dropped", None)
+                self._note(self._next(), "dropped", None)
 
     async def _work(self) -> None:
         while True:
             while not self._queue:
                 self._waiting.clear()
                 await self._waiting.wait()
-            await self._ask_one(self._queue.popleft())
+            await self._ask_one(self._next())
+
+    def _next(self) -> Mirrored:
+        mirrored = self._queue.popleft()
+        self._queued_bytes -= mirrored.size_bytes
+        return mirrored
 
     async def _ask_one(self, mirrored: Mirrored) -> None:
         loop = asyncio.get_running_loop()

@@ -127,6 +127,11 @@ class Metrics:
             "Requests accepted and not yet answered.",
             registry=registry,
         )
+        self.in_flight_bytes = Gauge(
+            "tandem_in_flight_bytes",
+            "Bytes of the bodies of requests that are not answered yet.",
+            registry=registry,
+        )
         self.arm_ready = Gauge(
             "tandem_arm_ready",
             "1 when the arm's backend serves its version of the model, else 0.",

@@ -187,6 +187,27 @@ def test_a_body_over_the_limit_is_refused_declared_or_not_and_inflated_or_not(
     against(tmp_path, scenario, settings="[limits]\nmax_body_bytes = 1536\n")
 
 
+def test_bodies_together_have_a_bound_too(tmp_path: Path) -> None:
+    async def scenario(stack: Stack) -> None:
+        gate = Gate()
+        stack.backends["tf"].fault = gate
+        path = "/v1/models/tokens:predict"
+        async with asyncio.TaskGroup() as group:
+            first = group.create_task(
+                stack.rest.post(path, content=b'{"instances": [[1]]}' + b" " * 900)
+            )
+            await gate.arrived.wait()
+            assert stack.count("tandem_in_flight_bytes") == 920
+            refused = await stack.rest.post(path, content=b'{"instances": [[1]]}' + b" " * 900)
+            assert refused.status_code == 429
+            assert "limits.max_bytes_in_flight" in refused.json()["error"]
+            gate.opened.set()
+        assert first.result().status_code == 200
+        assert stack.count("tandem_in_flight_bytes") == 0
+
+    against(tmp_path, scenario, settings="[limits]\nmax_bytes_in_flight = 1500\n")
+
+
 def test_health_metadata_and_status_in_both_dialects(tmp_path: Path) -> None:
     async def scenario(stack: Stack) -> None:
         get = stack.rest.get

@@ -34,6 +34,7 @@ from gateway.lifecycle import Lifecycle, State
 from gateway.pipeline import Pipeline
 from gateway.ports import Backend
 from gateway.servers.departures import Departures
+from gateway.servers.docs import add_docs
 from gateway.servers.exchange import Desk
 from gateway.servers.grpc import GrpcApi
 from gateway.servers.listen import HttpServer, listen_http, start_grpc
@@ -130,6 +131,7 @@ class Gateway:
 
     def _listen_http(self, name: str, app: FastAPI, address: str) -> HttpServer:
         grace_s = self._state.config.limits.drain_timeout_s
+        add_docs(app)
         server, self.addresses[name] = listen_http(
             app, address, setting=f"listen.{name}", grace_s=grace_s
         )
@@ -137,7 +139,7 @@ class Gateway:
         return server
 
     def _rest_api(self) -> FastAPI:
-        api = RestApi(title="Tandem", version=__version__, summary="Predict, in two dialects")
+        api = RestApi(title="Tandem", version=__version__, docs_url=None, redoc_url=None)
         api.raw_routes = RawRoutes(
             self._desk,
             Departures(self._group),

@@ -40,7 +40,7 @@ def admin_api(
     pipeline: Pipeline, registry: CollectorRegistry, state: Callable[[], ConfigState]
 ) -> FastAPI:
     """The admin application: /metrics, /healthz, /readyz, /admin/models."""
-    api = FastAPI(title="Tandem admin", version=__version__)
+    api = FastAPI(docs_url=None, redoc_url=None, title="Tandem admin", version=__version__)
 
     @api.get("/metrics", summary="Prometheus or OpenMetrics text", response_class=Response)
     def metrics(request: Request) -> Response:

@@ -25,6 +25,7 @@ from gateway.messages import Dialect
 from gateway.servers.body import Receive, Send, read_body
 from gateway.servers.departures import Departures
 from gateway.servers.exchange import EXPLAIN, REQUEST_ID, Desk, Exchange, clean_id
+from gateway.servers.openapi import with_predict_routes
 from gateway.servers.problems import headers_of, text_of
 
 __all__ = ["AsgiHeaders", "Call", "Endpoint", "RawRoutes", "Reply", "RestApi"]
@@ -158,6 +159,10 @@ class RestApi(FastAPI):
     """The REST application: raw predict routes first, FastAPI's own after them."""
 
     raw_routes: RawRoutes | None = None
+
+    def openapi(self) -> dict[str, Any]:
+        """The description that /docs shows, the raw routes included."""
+        return with_predict_routes(super().openapi())
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Serve one ASGI connection."""

@@ -1,0 +1,92 @@
+"""What do /docs and /openapi.json say of the predict routes, which FastAPI does not see?
+
+The routes are raw ASGI endpoints, so their part of the description is written here, with an example that
+works against the demo, and joined to what FastAPI knows of its own routes.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+__all__ = ["with_predict_routes"]
+
+_FLOWER = [5.1, 3.5, 1.4, 0.2]
+
+_ERROR = {
+    "content": {
+        "application/json": {
+            "schema": {"type": "object", "properties": {"error": {"type": "string"}}},
+        }
+    }
+}
+
+_ERRORS = {
+    "400": {"description": "The body, a name, a dtype, a shape or a row count is wrong", **_ERROR},
+    "404": {"description": "No such model or version", **_ERROR},
+    "413": {"description": "The body is over limits.max_body_bytes", **_ERROR},
+    "429": {"description": "A queue is full; Retry-After says when to come back", **_ERROR},
+    "503": {"description": "Not ready, or the backend cannot be reached", **_ERROR},
+    "504": {"description": "The deadline passed", **_ERROR},
+}
+
+_HEADERS = [
+    ("x-tandem-unit", "What is hashed for stickiness"),
+    ("x-tandem-arm", "The arm that must answer"),
+    ("x-tandem-timeout-ms", "The caller's patience in milliseconds"),
+    ("x-tandem-explain", "Any value asks for headers that say where the answer came from"),
+]
+
+
+def with_predict_routes(description: dict[str, Any]) -> dict[str, Any]:
+    """The OpenAPI description, with the raw routes of both dialects added."""
+    tfs = _post(
+        "Predict, TF Serving's dialect",
+        "TF Serving",
+        {"instances": [_FLOWER]},
+        {"predictions": [[12.2, 4.8, -9.4]]},
+    )
+    oip = _post(
+        "Infer, Open Inference Protocol v2",
+        "Open Inference Protocol v2",
+        {"inputs": [{"name": "x", "shape": [1, 4], "datatype": "FP32", "data": _FLOWER}]},
+        {
+            "model_name": "iris",
+            "model_version": "1",
+            "outputs": [
+                {"name": "logits", "shape": [1, 3], "datatype": "FP32", "data": [12.2, 4.8, -9.4]}
+            ],
+        },
+    )
+    paths = {
+        "/v1/models/{model}:predict": _with_path(tfs, "model"),
+        "/v1/models/{model}/versions/{version}:predict": _with_path(tfs, "model", "version"),
+        "/v1/models/{model}/labels/{label}:predict": _with_path(tfs, "model", "label"),
+        "/v2/models/{model}/infer": _with_path(oip, "model"),
+        "/v2/models/{model}/versions/{version}/infer": _with_path(oip, "model", "version"),
+    }
+    return {**description, "paths": {**paths, **description.get("paths", {})}}
+
+
+def _post(summary: str, tag: str, request: object, response: object) -> dict[str, Any]:
+    return {
+        "summary": summary,
+        "tags": [tag],
+        "requestBody": {"required": True, "content": _json(request)},
+        "responses": {"200": {"description": "The answer", "content": _json(response)}, **_ERRORS},
+    }
+
+
+def _json(example: object) -> dict[str, Any]:
+    return {"application/json": {"schema": {"type": "object"}, "example": example}}
+
+
+def _with_path(operation: dict[str, Any], *names: str) -> dict[str, Any]:
+    in_path = [
+        {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+        for name in names
+    ]
+    in_headers = [
+        {"name": name, "in": "header", "description": text, "schema": {"type": "string"}}
+        for name, text in _HEADERS
+    ]
+    return {"post": {**operation, "parameters": in_path + in_headers}}

@@ -28,11 +28,13 @@ class Contract:
     model: str
     declared: ModelSignature
     signature: Signature
+    all_outputs: tuple[int, ...]
 
     @classmethod
     def of(cls, model: str, declared: ModelSignature) -> Contract:
         """The contract of a manifest's signature."""
-        return cls(model, declared, declared.as_signature())
+        outputs = tuple(range(len(declared.outputs)))
+        return cls(model, declared, declared.as_signature(), outputs)
 
     def order_inputs(self, inputs: tuple[Tensor, ...]) -> tuple[Array, ...]:
         """The arrays in the order in which the package takes them, C-contiguous, bounds checked.
@@ -56,6 +58,8 @@ class Contract:
         Raises:
             InvalidRequest: a name that is not an output, or given twice.
         """
+        if not names:
+            return self.all_outputs
         known = [entry.name for entry in self.declared.outputs]
         for index, name in enumerate(names):
             if name not in known or name in names[:index]:
@@ -63,7 +67,7 @@ class Contract:
                 raise InvalidRequest(
                     f"got output {name!r}, {problem}", path=f"outputs[{index}].name"
                 )
-        return tuple(known.index(name) for name in names) or tuple(range(len(known)))
+        return tuple(known.index(name) for name in names)
 
     def name_outputs(
         self, arrays: tuple[Array, ...], inputs: tuple[Array, ...]

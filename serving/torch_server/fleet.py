@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import Iterator, Mapping
 from contextlib import AsyncExitStack, suppress
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Literal, assert_never
 
@@ -21,6 +22,7 @@ from serving.torch_server.logs import log
 from serving.torch_server.metrics import Metrics, VersionMetrics, VersionState
 from serving.torch_server.package import PackageRefused, choose_device
 from serving.torch_server.pool import Pool, PoolSettings
+from serving.torch_server.process import start_worker
 from serving.torch_server.registry import Key, Load, Phase, Unload, choose_versions, next_actions
 from serving.torch_server.settings import Settings
 from serving.torch_server.store_watch import Stored, StoreReader
@@ -80,11 +82,9 @@ class Fleet:
         self._store_problem = ""
         self._pool_settings = PoolSettings(
             runners=settings.runners,
-            threads=settings.threads,
             max_queued=settings.max_queued,
             load_timeout_s=settings.load_timeout_s,
             run_timeout_s=settings.run_timeout_s,
-            scratch=scratch,
         )
         metrics.watch(self.states)
 
@@ -204,6 +204,7 @@ class Fleet:
 
     def _prepare(self, stored: Stored) -> Served:
         model, version = stored.key.model, str(stored.key.version)
+        name = f"{model}/{version}"
         if stored.manifest is None:
             raise PackageRefused("manifest", stored.problem)
         artifact = stored.manifest.artifacts["torch"]
@@ -220,7 +221,13 @@ class Fleet:
             version=version,
             platform=artifact.platform,
             contract=contract,
-            pool=Pool(f"{model}/{version}", contract, Frame("load", order), self._pool_settings),
+            pool=Pool(
+                contract,
+                Frame("load", order),
+                self._pool_settings,
+                name=name,
+                start=partial(start_worker, name, self._settings.threads, self._scratch),
+            ),
             metrics=self._metrics.of_version(model, version),
         )
 

@@ -3,8 +3,8 @@
 A frame is a head (the lengths of what follows), a note (JSON: its kind, its fields, the tensors' dtypes
 and shapes) and a body (the tensors' bytes, each aligned). Tensors are views of the body they arrived in.
 
-The same code reads on both sides, without I/O: ask `buffer` where the next bytes belong, tell `advance`
-how many came. Nothing is unpickled: a worker runs a package's native code, so what it says is only data.
+Frames never overlap: each side sends one and waits for the other's. The same code reads on both sides,
+without I/O: ask `buffer` where the next bytes belong, tell `advance` how many came. Nothing is unpickled: a worker runs a package's native code, so what it says is only data.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Buffer: TypeAlias = bytes | memoryview
 _HEAD = struct.Struct("<QQ")
 _ALIGN = 64
 _MAX_NOTE_BYTES = 1 << 20
-MAX_BODY_BYTES = 4 << 30
+_FIRST_READ_BYTES = 1 << 16
 
 
 class BrokenFrame(Exception):
@@ -69,16 +69,18 @@ def _octets(array: Array) -> memoryview:
 
 
 class FrameReader:
-    """Puts frames together from bytes as they come.
+    """Puts frames together from bytes as they come, one frame at a time.
 
-    `_left` is what is still to come of the head, or of the rest; it is never empty between calls.
+    A small frame arrives in one read, into `_first`; what is longer continues in memory of its own. `_left`
+    is where the next bytes belong, and is never empty between calls.
     """
 
     def __init__(self, *, max_body_bytes: int = 4 << 30) -> None:
         self._max_body_bytes = max_body_bytes
-        self._head = bytearray(_HEAD.size)
-        self._left = memoryview(self._head)
+        self._first = np.empty(_FIRST_READ_BYTES, np.uint8)
         self._rest: Array | None = None
+        self._note_bytes = 0
+        self._left = self._first.data
 
     @property
     def buffer(self) -> memoryview:
@@ -89,27 +91,35 @@ class FrameReader:
         """Take note that `count` bytes came into `buffer`; the frame, if they completed it.
 
         Raises:
-            BrokenFrame: what came is not a frame, or is larger than is taken.
+            BrokenFrame: what came is not one frame, or is larger than is taken.
         """
         self._left = self._left[count:]
+        if self._rest is None:
+            came = len(self._first) - len(self._left)
+            if came < _HEAD.size:
+                return None
+            self._rest = self._begin(came)
         if self._left:
             return None
-        note_bytes, body_bytes = _HEAD.unpack(self._head)
-        if self._rest is None:
-            self._rest = self._room(note_bytes, body_bytes)
-            self._left = self._rest.data
-            return None
         rest, self._rest = self._rest, None
-        self._left = memoryview(self._head)
-        return _decode(rest[:note_bytes], rest[note_bytes:])
+        self._left = self._first.data
+        return _decode(rest[: self._note_bytes], rest[self._note_bytes :])
 
-    def _room(self, note_bytes: int, body_bytes: int) -> Array:
-        if not 0 < note_bytes <= _MAX_NOTE_BYTES or body_bytes > self._max_body_bytes:
+    def _begin(self, came: int) -> Array:
+        """Memory for what follows the head, with what of it came with the head."""
+        self._note_bytes, body_bytes = _HEAD.unpack_from(self._first.data)
+        if not 0 < self._note_bytes <= _MAX_NOTE_BYTES or body_bytes > self._max_body_bytes:
             raise BrokenFrame(
-                f"got a note of {note_bytes} and a body of {body_bytes} bytes,"
+                f"got a note of {self._note_bytes} and a body of {body_bytes} bytes,"
                 f" wanted 1 to {_MAX_NOTE_BYTES} and at most {self._max_body_bytes}"
             )
-        return np.empty(note_bytes + body_bytes, np.uint8)
+        rest = np.empty(self._note_bytes + body_bytes, np.uint8)
+        early = came - _HEAD.size
+        if early > len(rest):
+            raise BrokenFrame(f"got {early - len(rest)} bytes after the frame")
+        rest[:early] = self._first[_HEAD.size : came]
+        self._left = rest.data[early:]
+        return rest
 
 
 def _decode(note: Array, body: Array) -> Frame:

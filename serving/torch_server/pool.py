@@ -1,8 +1,8 @@
 """One version's worker processes, and the bounded queue in front of them.
 
 A job goes to a worker that has nothing to do, one at a time, so a crash loses one batch and no more; the
-worker that was busy last is asked first, because its caches are warm. A worker that dies is replaced: at
-once if it had answered anything, else after a pause that doubles.
+worker that was busy last is asked first, because its caches are warm. A worker that dies is replaced at
+once; when one after another dies without an answer, after a pause that doubles.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
 
 from gateway.errors import (
     BackendError,
@@ -28,7 +28,7 @@ from serving.torch_server.contract import Contract
 from serving.torch_server.frames import Buffer, Frame, encode_frame
 from serving.torch_server.logs import log
 from serving.torch_server.package import PackageRefused
-from serving.torch_server.process import WorkerLost, WorkerProcess, start_worker
+from serving.torch_server.ports import StartWorker, Worker, WorkerLost
 
 __all__ = ["Answer", "Pool", "PoolSettings", "pause_s"]
 
@@ -37,14 +37,12 @@ _MAX_PAUSE_S = 30.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoolSettings:
-    """How a pool runs its workers; the bounds on what waits and how long."""
+    """How many workers a pool has, and the bounds on what waits and how long."""
 
     runners: int
-    threads: int
     max_queued: int
     load_timeout_s: float
     run_timeout_s: float
-    scratch: Path
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +63,7 @@ class _Job:
 
 def pause_s(failures: int) -> float:
     """How long to wait before a worker is started again, after so many that never answered."""
-    return 0.0 if failures == 0 else min(0.5 * 2.0 ** min(failures - 1, 16), _MAX_PAUSE_S)
+    return 0.0 if failures <= 1 else min(0.5 * 2.0 ** min(failures - 2, 16), _MAX_PAUSE_S)
 
 
 class Pool:
@@ -75,17 +73,26 @@ class Pool:
     `_queue` never holds more than `max_queued`.
     """
 
-    def __init__(self, name: str, contract: Contract, order: Frame, settings: PoolSettings) -> None:
+    def __init__(
+        self,
+        contract: Contract,
+        order: Frame,
+        settings: PoolSettings,
+        *,
+        name: str,
+        start: StartWorker,
+    ) -> None:
         self.name = name
         self.restarts = 0
         self.trouble = ""  # why the last worker was lost or did not start; "" once one is ready
         self._contract = contract
         self._order = order
         self._settings = settings
+        self._start = start
         self._queue: dict[int, _Job] = {}
-        self._idle: list[WorkerProcess] = []
-        self._live: set[WorkerProcess] = set()
-        self._starting: set[object] = set()
+        self._idle: list[Worker] = []
+        self._live: set[Worker] = set()
+        self._hopeful = 0  # workers that are alive or being started
         self._open = 0
         self._emptied = asyncio.Event()
 
@@ -115,7 +122,7 @@ class Pool:
 
         Raises:
             QueueFull: `max_queued` requests are waiting; at once.
-            NotReady: no worker is alive, and none is being started; at once.
+            NotReady: no worker is alive, and none will be before a pause is over; at once.
             DeadlineExceeded: the deadline passed.
             BackendUnavailable: the worker died while it ran this batch.
             BackendRefused: the package failed on this batch.
@@ -186,7 +193,7 @@ class Pool:
         return True
 
     def _check_room(self) -> None:
-        if not self._live and not self._starting:
+        if not self._hopeful:
             raise NotReady(f"{self.name} has no worker: {self.trouble}")
         if len(self._queue) >= self._settings.max_queued:
             raise QueueFull(
@@ -197,30 +204,31 @@ class Pool:
     def _hand_out(self) -> None:
         now = asyncio.get_running_loop().time()
         while self._idle and self._queue:
-            worker = self._idle.pop()
-            if worker.is_lost:
+            if self._idle[-1].is_lost:
+                self._idle.pop()
                 continue
             job = self._queue.pop(next(iter(self._queue)))
-            job.sent_at = now
-            worker.call(job.buffers, job.answer, self._settings.run_timeout_s)
+            if not job.answer.done():  # else its caller left a moment ago
+                job.sent_at = now
+                self._idle.pop().call(job.buffers, job.answer, self._settings.run_timeout_s)
 
     def _refuse_queued(self) -> None:
         for job in self._queue.values():
             if not job.answer.done():
                 job.answer.set_exception(NotReady(f"{self.name} was unloaded while it was queued"))
 
-    def _take_back(self, worker: WorkerProcess) -> None:
+    def _take_back(self, worker: Worker) -> None:
         self._idle.append(worker)
         self._hand_out()
 
     async def _mourn(self, lost: WorkerLost) -> BackendError:
-        how = await lost.worker.wait_gone()
+        how = await lost.how()
         return BackendUnavailable(f"the worker of {self.name} {how}; it was running this batch")
 
     async def _keep_worker(self, loaded: asyncio.Future[None]) -> None:
         failures = 0
+        self._hopeful += 1
         while True:
-            await asyncio.sleep(pause_s(failures))
             try:
                 answered = await self._live_once(loaded)
             except PackageRefused as exc:
@@ -229,9 +237,13 @@ class Pool:
                     loaded.set_exception(exc)
                     return
                 answered = False
-            failures = 0 if answered else failures + 1
             self.restarts += 1
             log("worker_lost", level="error", version=self.name, reason=self.trouble)
+            failures = 0 if answered else failures + 1
+            if pause := pause_s(failures):
+                self._hopeful -= 1
+                await asyncio.sleep(pause)
+                self._hopeful += 1
 
     async def _live_once(self, loaded: asyncio.Future[None]) -> bool:
         """One worker, from its start to its end; whether it answered anything.
@@ -239,25 +251,16 @@ class Pool:
         Raises:
             PackageRefused: it could not load and warm the package.
         """
-        ticket = object()
-        self._starting.add(ticket)
-        settings = self._settings
-        try:
-            async with start_worker(
-                self.name, threads=settings.threads, scratch=settings.scratch
-            ) as worker:
-                await self._load(worker)
-                self._starting.discard(ticket)
-                if not loaded.done():
-                    loaded.set_result(None)
-                return await self._serve_with(worker)
-        finally:
-            self._starting.discard(ticket)
+        async with self._start() as worker:
+            await self._load(worker)
+            if not loaded.done():
+                loaded.set_result(None)
+            return await self._serve_with(worker)
 
-    async def _serve_with(self, worker: WorkerProcess) -> bool:
+    async def _serve_with(self, worker: Worker) -> bool:
         self.trouble = ""
         self._live.add(worker)
-        worker.on_idle = self._take_back
+        worker.on_idle = partial(self._take_back, worker)
         answered_before = worker.answered
         self._take_back(worker)
         try:
@@ -269,7 +272,7 @@ class Pool:
         self.trouble = f"the worker {how}"
         return worker.answered > answered_before
 
-    async def _load(self, worker: WorkerProcess) -> None:
+    async def _load(self, worker: Worker) -> None:
         timeout_s = self._settings.load_timeout_s
         try:
             loaded = await worker.ask(self._order, timeout_s)
@@ -279,10 +282,10 @@ class Pool:
             for inputs in self._contract.warm_inputs():
                 await self._warm(worker, inputs)
         except WorkerLost as lost:
-            how = await worker.wait_gone()
+            how = await lost.how()
             raise PackageRefused("died", f"the worker {how} while it loaded the package") from lost
 
-    async def _warm(self, worker: WorkerProcess, inputs: tuple[Array, ...]) -> None:
+    async def _warm(self, worker: Worker, inputs: tuple[Array, ...]) -> None:
         answer = await worker.ask(Frame("run", tensors=inputs), self._settings.load_timeout_s)
         if answer.kind != "answer":
             shapes = [list(array.shape) for array in inputs]

@@ -23,8 +23,9 @@ from typing import cast
 
 from serving.torch_server.frames import BrokenFrame, Buffer, Frame, FrameReader, encode_frame
 from serving.torch_server.logs import log
+from serving.torch_server.ports import WorkerLost
 
-__all__ = ["WorkerLost", "WorkerProcess", "start_worker"]
+__all__ = ["WorkerProcess", "start_worker"]
 
 _ROOT = Path(__file__).resolve().parents[2]
 _MAX_LINE_BYTES = 4096
@@ -37,16 +38,8 @@ _PASSED_ON = ("PATH", "LD_LIBRARY_PATH", "LANG", "LC_ALL", "TZ")
 _PASSED_ON_PREFIXES = ("CUDA_", "NVIDIA_", "OMP_", "KMP_", "MKL_", "GOMP_")
 
 
-class WorkerLost(Exception):
-    """The process went away before it answered; `await worker.wait_gone()` says how."""
-
-    def __init__(self, worker: WorkerProcess) -> None:
-        super().__init__(worker.name)
-        self.worker = worker
-
-
 @asynccontextmanager
-async def start_worker(name: str, *, threads: int, scratch: Path) -> AsyncIterator[WorkerProcess]:
+async def start_worker(name: str, threads: int, scratch: Path) -> AsyncIterator[WorkerProcess]:
     """Start a worker process, and at the end of the block stop it and remove what it unpacked.
 
     Args:
@@ -107,7 +100,7 @@ class WorkerProcess(asyncio.BufferedProtocol):
     def __init__(self, name: str) -> None:
         self.name = name
         self.child = _Child(name)
-        self.on_idle: Callable[[WorkerProcess], None] = _do_nothing
+        self.on_idle: Callable[[], None] = _do_nothing
         self.answered = 0
         self._reader = FrameReader()
         self._transport: asyncio.Transport | None = None
@@ -136,7 +129,7 @@ class WorkerProcess(asyncio.BufferedProtocol):
     ) -> None:
         """Send a frame; `answer` gets the answer or WorkerLost, `on_idle` is called when it came."""
         if self._transport is None or self._lost.is_set():
-            answer.set_exception(WorkerLost(self))
+            answer.set_exception(WorkerLost(self.wait_gone))
             return
         self._pending = answer
         overdue = f"was killed: no answer in {timeout_s:g} s"
@@ -191,7 +184,7 @@ class WorkerProcess(asyncio.BufferedProtocol):
         self._lost.set()
         self.child.kill()  # a no-op if that is why; otherwise it must not live on unheard
         if (answer := self._take_pending()) is not None and not answer.done():
-            answer.set_exception(WorkerLost(self))
+            answer.set_exception(WorkerLost(self.wait_gone))
 
     def _settle(self, frame: Frame) -> None:
         answer = self._take_pending()
@@ -201,7 +194,7 @@ class WorkerProcess(asyncio.BufferedProtocol):
         self.answered += 1
         if not answer.done():  # else the caller left while it ran
             answer.set_result(frame)
-        self.on_idle(self)
+        self.on_idle()
 
     def _take_pending(self) -> asyncio.Future[Frame] | None:
         answer, self._pending = self._pending, None
@@ -211,7 +204,7 @@ class WorkerProcess(asyncio.BufferedProtocol):
         return answer
 
 
-def _do_nothing(worker: WorkerProcess) -> None:
+def _do_nothing() -> None:
     pass
 
 

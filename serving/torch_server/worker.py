@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_NO_NEW_PRIVS = 38
+_ONE_SEND_BYTES = 1 << 16
 
 
 def main() -> None:
@@ -162,7 +163,10 @@ def _receive(control: socket.socket) -> Iterator[Frame]:
 
 
 def _send(control: socket.socket, frame: Frame) -> None:
-    for buffer in encode_frame(frame):
+    buffers = encode_frame(frame)
+    if sum(len(buffer) for buffer in buffers) <= _ONE_SEND_BYTES:
+        buffers = [b"".join(buffers)]
+    for buffer in buffers:
         control.sendall(buffer)
 
 

@@ -1,0 +1,349 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import TypeAlias
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.errors import (
+    BackendRefused,
+    BackendUnavailable,
+    DeadlineExceeded,
+    GatewayError,
+    NotReady,
+    QueueFull,
+)
+from gateway.messages import Deadline
+from serving.torch_server.contract import Contract
+from serving.torch_server.frames import Frame
+from serving.torch_server.package import PackageRefused
+from serving.torch_server.pool import Answer, Pool, PoolSettings, pause_s
+from tests.batching.virtual_time import run, settle
+from tests.serving.torch_server.fakes import FakeWorkers, load_well, settings
+from tests.serving.torch_server.stores import MLP
+
+CONTRACT = Contract.of("mlp", MLP)
+NEVER = Deadline(1e9)
+Asked: TypeAlias = "asyncio.Task[Answer | GatewayError]"
+
+
+def make_pool(workers: FakeWorkers, chosen: PoolSettings | None = None) -> Pool:
+    return Pool(CONTRACT, Frame("load"), chosen or settings(), name="mlp/1", start=workers.start)
+
+
+async def ask(pool: Pool, value: float, deadline: Deadline = NEVER) -> Answer:
+    return await pool.run((np.full((2, 4), value, np.float32),), deadline)
+
+
+@asynccontextmanager
+async def asking(pool: Pool, *values: float) -> AsyncIterator[list[Asked]]:
+    """Requests that were sent, and are cancelled at the end."""
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(_forgiving(pool, value)) for value in values]
+        await settle()
+        yield tasks
+        for task in tasks:
+            task.cancel()
+
+
+async def _forgiving(pool: Pool, value: float) -> Answer | GatewayError:
+    """An error is a result for the test to look at, and does not end the group."""
+    try:
+        return await ask(pool, value)
+    except GatewayError as exc:
+        return exc
+
+
+async def first_value(asked: Asked) -> float:
+    answer = await asked
+    assert isinstance(answer, Answer)
+    return float(answer.outputs[0][0, 0])
+
+
+def test_a_batch_comes_back_with_its_time() -> None:
+    async def main() -> None:
+        workers = FakeWorkers()
+        pool = make_pool(workers)
+        async with pool.running(), asking(pool, 7.0) as (task,):
+            workers.busy[0].finish()
+            answer = await task
+        assert isinstance(answer, Answer)
+        assert (answer.run_ms, answer.queue_s) == (2.0, 0.0)
+        assert answer.outputs[0].tolist() == [[7.0] * 3] * 2
+        assert workers.living == []
+
+    run(main)
+
+
+def test_batches_wait_in_order_for_the_next_idle_worker() -> None:
+    async def main() -> None:
+        workers = FakeWorkers()
+        pool = make_pool(workers, settings(runners=2))
+        async with pool.running():
+            await settle()
+            async with asking(pool, 0.0, 1.0, 2.0, 3.0) as tasks:
+                assert "2 queued, 2 in flight, 2 of 2 workers" in repr(pool)
+                for _ in tasks:
+                    workers.busy[0].finish()
+                    await settle()
+                assert [frame.tensors[0][0, 0] for frame in workers.started] == [0, 1, 2, 3]
+                values = [await first_value(task) for task in tasks]
+                assert values == [0, 1, 2, 3]
+
+    run(main)
+
+
+def test_a_full_queue_rejects_at_once() -> None:
+    async def main() -> None:
+        workers = FakeWorkers()
+        pool = make_pool(workers, settings(max_queued=2))
+        async with pool.running(), asking(pool, 0.0, 1.0, 2.0):
+            with pytest.raises(QueueFull, match="2 requests are queued, at most 2 may be"):
+                await ask(pool, 3.0)
+            workers.busy[0].finish()
+            async with asking(pool, 4.0):
+                assert pool.queued == 2
+
+    run(main)
+
+
+def test_who_leaves_the_queue_is_never_sent() -> None:
+    async def main() -> None:
+        workers = FakeWorkers()
+        pool = make_pool(workers)
+        async with pool.running(), asking(pool, 0.0, 1.0, 2.0) as tasks:
+            tasks[1].cancel()
+            workers.busy[0].finish()  # in the same breath: the leaver has not run yet
+            await settle()
+            workers.busy[0].finish()
+            await settle()
+            assert [frame.tensors[0][0, 0] for frame in workers.started] == [0, 2]
+            assert pool.queued == 0
+
+    run(main)
+
+
+def test_who_leaves_in_flight_frees_the_worker_only_when_it_has_finished() -> None:
+    async def main() -> None:
+        workers = FakeWorkers()
+        pool = make_pool(workers)
+        async with pool.running(), asking(pool, 0.0, 1.0) as tasks:
+            tasks[0].cancel()
+            await settle()
+            assert (pool.queued, pool.in_flight) == (1, 1)
+            workers.busy[0].finish()
+            await settle()
+            workers.busy[0].finish()
+            assert await first_value(tasks[1]) == 1
+
+    run(main)
+
+
+@pytest.mark.parametrize(("ahead", "stage"), [(0, "in flight"), (1, "queued")])
+def test_a_deadline_that_passes_says_where(ahead: int, stage: str) -> None:
+    async def main() -> None:
+        workers = FakeWorkers()
+        pool = make_pool(workers)
+        async with pool.running(), asking(pool, *range(ahead)):
+            deadline = Deadline.after(asyncio.get_running_loop().time(), 5.0)
+            with pytest.raises(DeadlineExceeded, match=rf"after 5\.\d+ s, {stage}"):
+                await ask(pool, 9.0, deadline)
+            assert pool.queued == 0
+
+    run(main)
+
+
+def test_a_crash_fails_its_batch_alone_and_the_queue_goes_on_with_a_new_worker() -> None:
+    async def main() -> None:
+        workers = FakeWorkers()
+        pool = make_pool(workers)
+        async with pool.running(), asking(pool, 0.0) as served, asking(pool, 1.0, 2.0) as tasks:
+            workers.busy[0].finish()
+            await settle()
+            await served[0]
+            workers.busy[0].die()
+            await settle()
+            lost = await tasks[0]
+            assert isinstance(lost, BackendUnavailable)
+            assert "mlp/1 died of SIGSEGV; it was running this batch" in str(lost)
+            workers.busy[0].finish()
+            assert await first_value(tasks[1]) == 2
+            assert pool.restarts == 1
+            assert len(workers.starts) == 2
+
+    run(main)
+
+
+def test_a_worker_that_died_idle_is_not_asked() -> None:
+    async def main() -> None:
+        workers = FakeWorkers()
+        pool = make_pool(workers)
+        async with pool.running():
+            await settle()
+            workers.living[0].die()
+            async with asking(pool, 1.0) as (task,):
+                workers.busy[0].finish()
+                assert await first_value(task) == 1
+
+    run(main)
+
+
+def test_workers_that_never_answer_are_started_ever_more_seldom() -> None:
+    async def main() -> None:
+        workers = FakeWorkers()
+        pool = make_pool(workers)
+        async with pool.running():
+            await settle()
+            workers.dies_loading = True
+            workers.living[0].die()
+            await asyncio.sleep(5.0)
+            gaps = np.diff(workers.starts).round(1).tolist()
+            assert gaps == [0.0, 0.5, 1.0, 2.0]
+            with pytest.raises(NotReady, match="died of SIGSEGV while it loaded"):
+                await ask(pool, 0.0)
+            workers.dies_loading = False
+            await asyncio.sleep(5.0)
+            assert pool.workers == 1
+
+    run(main)
+
+
+def test_pauses_double_up_to_half_a_minute() -> None:
+    assert [pause_s(failures) for failures in range(6)] == [0.0, 0.0, 0.5, 1.0, 2.0, 4.0]
+    assert pause_s(10_000) == 30.0
+
+
+def test_a_package_that_fails_on_a_batch_says_why() -> None:
+    async def main() -> None:
+        workers = FakeWorkers()
+        pool = make_pool(workers)
+        async with pool.running(), asking(pool, 0.0) as (task,):
+            workers.busy[0].finish(Frame("failed", {"reason": "no such index"}))
+            refused = await task
+            assert isinstance(refused, BackendRefused)
+            assert "the package of mlp/1 failed: no such index" in str(refused)
+
+    run(main)
+
+
+def refuses(frame: Frame) -> Frame:
+    assert frame.kind == "load"
+    return Frame("refused", {"kind": "integrity", "reason": "sha256 differs"})
+
+
+def fails_on_zeros(frame: Frame) -> Frame:
+    return Frame("failed", {"reason": "no zeros"}) if frame.tensors else load_well(frame)
+
+
+def answers_nonsense(frame: Frame) -> Frame:
+    return Frame("answer", {}, (np.zeros(3),)) if frame.tensors else load_well(frame)
+
+
+@pytest.mark.parametrize(
+    ("at_load", "reason", "words"),
+    [
+        (None, "died", "died of SIGSEGV while it loaded the package"),
+        (refuses, "integrity", "sha256 differs"),
+        (fails_on_zeros, "contract", r"failed on zeros of \[\[1, 4\]\]: no zeros"),
+        (answers_nonsense, "contract", "FP64"),
+    ],
+)
+def test_a_package_that_does_not_load_and_warm_is_refused(
+    at_load: Callable[[Frame], Frame] | None, reason: str, words: str
+) -> None:
+    async def main() -> None:
+        workers = FakeWorkers()
+        workers.dies_loading = at_load is None
+        workers.at_load = at_load or load_well
+        with pytest.raises(PackageRefused, match=words) as caught:
+            async with make_pool(workers).running():
+                pytest.fail("it must not be ready")
+        assert caught.value.reason == reason
+        assert workers.living == []
+        assert len(workers.starts) == 1
+
+    run(main)
+
+
+def test_a_drain_waits_for_what_is_queued_and_in_flight_but_not_for_ever() -> None:
+    async def main() -> None:
+        workers = FakeWorkers()
+        pool = make_pool(workers)
+        async with pool.running(), asking(pool, 0.0, 1.0) as tasks:
+            assert not await pool.drained(1.0)
+            async with asyncio.TaskGroup() as group:
+                drained = group.create_task(pool.drained(10.0))
+                for _ in tasks:
+                    await settle()
+                    assert not drained.done()
+                    workers.busy[0].finish()
+            assert drained.result()
+            assert await pool.drained(0.0)
+
+    run(main)
+
+
+def test_what_is_still_queued_at_the_end_is_told_so() -> None:
+    async def main() -> None:
+        pool = make_pool(FakeWorkers())
+        async with asyncio.TaskGroup() as group:
+            async with pool.running():
+                tasks = [group.create_task(_forgiving(pool, value)) for value in (0.0, 1.0)]
+                await settle()
+            await settle()
+            assert isinstance(await tasks[1], NotReady)
+            tasks[0].cancel()  # the fake, unlike a process, does not tell that it was ended
+
+    run(main)
+
+
+STEPS = st.lists(st.sampled_from(["ask", "leave", "finish", "die", "wait"]), max_size=40)
+
+
+@given(STEPS, st.integers(1, 3), st.integers(1, 3))
+def test_every_request_ends_and_no_worker_idles_while_one_waits(
+    steps: list[str], runners: int, max_queued: int
+) -> None:
+    async def main() -> None:
+        workers = FakeWorkers()
+        pool = make_pool(workers, settings(runners, max_queued))
+        async with asyncio.TaskGroup() as group, pool.running():
+            await settle()
+            tasks: list[Asked] = []
+            for number, step in enumerate(steps):
+                await _act(step, number, pool, (workers, group, tasks))
+                assert pool.queued <= max_queued
+                idle = len(workers.living) - len(workers.busy)
+                assert not (pool.queued and idle and step == "wait")
+            while any(not task.done() for task in tasks):
+                for worker in workers.busy:
+                    worker.finish()
+                await asyncio.sleep(60.0)
+            assert await pool.drained(0.0)
+            assert (pool.queued, pool.in_flight) == (0, 0)
+
+    run(main)
+
+
+async def _act(
+    step: str,
+    number: int,
+    pool: Pool,
+    world: tuple[FakeWorkers, asyncio.TaskGroup, list[Asked]],
+) -> None:
+    workers, group, tasks = world
+    if step == "ask":
+        tasks.append(group.create_task(_forgiving(pool, float(number))))
+    elif step == "leave" and tasks:
+        tasks[number % len(tasks)].cancel()
+    elif step == "finish" and workers.busy:
+        workers.busy[0].finish()
+    elif step == "die" and workers.living:
+        workers.living[number % len(workers.living)].die()
+    elif step == "wait":
+        await asyncio.sleep(60.0)

@@ -14,6 +14,8 @@ from gateway.control.source import parse
 
 __all__ = ["read_weights", "replace_file", "with_weights"]
 
+_MAX_WHOLE = 2**53  # beyond it a float is not the whole number that it looks like
+
 
 def read_weights(words: list[str]) -> dict[str, float]:
     """`["tf=90", "torch=10"]` as weights.
@@ -53,7 +55,8 @@ def with_weights(text: str, model: str, weights: Mapping[str, float], origin: st
     document = tomlkit.parse(text)
     tables: Any = document["models"]
     for arm, weight in weights.items():
-        tables[model]["arms"][arm]["weight"] = int(weight) if weight.is_integer() else weight
+        is_whole = weight == int(weight) < _MAX_WHOLE
+        tables[model]["arms"][arm]["weight"] = int(weight) if is_whole else float(weight)
     changed = tomlkit.dumps(document)
     parse(changed, origin)
     return changed

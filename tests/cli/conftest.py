@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from gateway.cli.terminal import Terminal
+from tests.addresses import free_port
 
 CONFIG = """\
 [backends.tf]
@@ -42,3 +43,9 @@ def config_file(tmp_path: Path) -> Path:
     path = tmp_path / "tandem.toml"
     path.write_text(CONFIG)
     return path
+
+
+@pytest.fixture
+def free_address() -> str:
+    """An address where nothing listens."""
+    return f"127.0.0.1:{free_port()}"

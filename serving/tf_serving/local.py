@@ -4,7 +4,7 @@
         --model-store model_store --port 8500
 
 Its manual, and what it does differently from the real server, are in README.md beside this file. A life:
-read the configuration → take the port → load what is there → serve and keep polling → on SIGTERM or
+read the configuration → reserve the port → load what is there → listen, and keep polling → on SIGTERM or
 Ctrl-C take no new calls, finish those that came in, exit 0. A second signal ends it at once.
 """
 
@@ -12,9 +12,10 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -34,32 +35,31 @@ _STDERR = 2
 def main(arguments: Sequence[str] | None = None) -> int:
     """Serve until a signal; return 0 after a drain, 2 if it could not start, 1 if it broke."""
     settings = read_arguments(arguments)
-    stop = _stop_on_signals()
     report = EventLog(sys.stderr)
+    _on_signals(lambda: os._exit(0))  # there is nothing to finish yet
     try:
         models = _read_models(settings)
-        report("starting", models=[model.name for model in models], pid=os.getpid())
-        with _quiet_tensorflow():
-            # Seconds of import: signals and the configuration come first.
-            from serving.tf_serving.standin import StandIn  # noqa: PLC0415
-        return StandIn(models, settings, stop=stop, report=report).run()
+        reserved = _reserve_port(settings.host, settings.port)
     except ConfigError as exc:
         report("cannot_start", error=str(exc))
         return _EXIT_CONFIG
-
-
-def _stop_on_signals() -> threading.Event:
-    """An event that SIGTERM and SIGINT set; whoever sends a second one is not kept waiting."""
+    report("starting", models=[model.name for model in models], pid=os.getpid())
+    with _quiet_tensorflow():
+        # Seconds of import: whatever can go wrong without it has gone wrong by now.
+        from serving.tf_serving.standin import StandIn  # noqa: PLC0415
     stop = threading.Event()
+    stand_in = StandIn(models, settings, reserved=reserved, stop=stop, report=report)
+    # Whoever sends a second signal is not kept waiting.
+    _on_signals(lambda: os._exit(_EXIT_FORCED) if stop.is_set() else stop.set())
+    return stand_in.run()
 
+
+def _on_signals(react: Callable[[], None]) -> None:
     def on_signal(_number: int, _frame: object) -> None:
-        if stop.is_set():
-            os._exit(_EXIT_FORCED)
-        stop.set()
+        react()
 
     signal.signal(signal.SIGTERM, on_signal)
     signal.signal(signal.SIGINT, on_signal)
-    return stop
 
 
 def _read_models(settings: Settings) -> tuple[ModelConfig, ...]:
@@ -83,6 +83,18 @@ def _base_path(settings: Settings, model: ModelConfig) -> Path:
     if settings.model_store is not None:
         return settings.model_store.absolute() / model.name
     return Path(model.base_path)
+
+
+def _reserve_port(host: str, port: int) -> socket.socket:
+    """Bind the port without listening: it is ours, and whoever connects meanwhile is refused."""
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        reserved = socket.socket(family)
+        reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        reserved.bind(address)
+    except (OSError, OverflowError) as exc:
+        raise ConfigError(f"cannot listen on {host} port {port}: {exc}") from exc
+    return reserved
 
 
 @contextmanager

@@ -7,6 +7,7 @@ while a large model is being loaded.
 
 from __future__ import annotations
 
+import socket
 import threading
 import traceback
 from collections.abc import Iterable
@@ -17,7 +18,7 @@ from pathlib import Path
 import grpc
 
 from model_store.manifest import MANIFEST, ManifestError, verify
-from serving.tf_serving.config import ConfigError, ModelConfig
+from serving.tf_serving.config import ModelConfig
 from serving.tf_serving.events import Report
 from serving.tf_serving.loader import Loader
 from serving.tf_serving.pool import CallPool
@@ -39,14 +40,11 @@ class StandIn:
         models: Iterable[ModelConfig],
         settings: Settings,
         *,
+        reserved: socket.socket,
         stop: threading.Event,
         report: Report,
     ) -> None:
-        """Take the port; nothing is loaded or answered yet.
-
-        Raises:
-            ConfigError: the port cannot be had.
-        """
+        """Nothing is loaded or answered yet; `reserved` is bound to the port that will be listened on."""
         self._settings = settings
         self._stop = stop
         self._report = report
@@ -59,7 +57,7 @@ class StandIn:
             handlers=[ModelServices(served, self._pool, report)],
             options=_channel_options(settings),
         )
-        self._port = _take_port(self._server, settings)
+        self._reserved = reserved
 
     def run(self) -> int:
         """Serve until `stop` is set, finish the calls that came in, and return the exit status."""
@@ -88,10 +86,14 @@ class StandIn:
             self._stop.set()
 
     def _open(self) -> None:
+        """Listen, now that there is something to answer with: what a client that can connect expects."""
         if self._stop.is_set():
             return
+        host, port = self._settings.host, self._reserved.getsockname()[1]
+        self._reserved.close()
+        self._server.add_insecure_port(f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
         self._server.start()
-        self._report("listening", host=self._settings.host, port=self._port)
+        self._report("listening", host=host, port=port)
 
 
 def _load(settings: Settings, model: str, version: int, path: Path) -> SavedModel:
@@ -102,14 +104,6 @@ def _load(settings: Settings, model: str, version: int, path: Path) -> SavedMode
         except ManifestError as exc:
             raise LoadError("FAILED_PRECONDITION", str(exc)) from exc
     return load(model, version, path, settings.tensorflow)
-
-
-def _take_port(server: grpc.Server, settings: Settings) -> int:
-    address = f"{settings.host}:{settings.port}"
-    try:
-        return server.add_insecure_port(address)
-    except RuntimeError as exc:
-        raise ConfigError(f"cannot listen on {address}: {exc}") from exc
 
 
 def _channel_options(settings: Settings) -> list[tuple[str, int]]:

@@ -1,15 +1,17 @@
-"""What does a server answer to recorded exchanges, asked with TensorFlow Serving's own client stubs?
+"""What does a server answer to recorded calls, asked with TensorFlow Serving's own client stubs?
 
 Runs in the TensorFlow environment, as a process of its own: the gateway's has no such stubs.
 
-    replay.py ADDRESS < exchanges.jsonl > answers.jsonl
+    python -m tests.serving.tf_serving.replay ADDRESS < calls.jsonl > answers.jsonl
 
-Each answer is `{"id", "code", "details", "response", "recorded"}`: the response and the recorded one as text,
-written the same way, so that equal messages are equal texts.
+Each call is `{"id", "method", "request_b64", "response_b64"}`, each answer `{"id", "code", "details", "response",
+"recorded"}`: the response and the recorded one as text, written the same way, so that equal messages are
+equal texts.
 """
 
 from __future__ import annotations
 
+import base64
 import json
 import sys
 from collections.abc import Callable, Mapping
@@ -17,7 +19,7 @@ from typing import Any, TypeAlias
 
 import grpc
 from google.protobuf import text_format
-from google.protobuf.message import Message
+from google.protobuf.message import DecodeError, Message
 from tensorflow_serving.apis import (
     get_model_metadata_pb2,
     get_model_status_pb2,
@@ -27,21 +29,18 @@ from tensorflow_serving.apis import (
 )
 
 _TIMEOUT_S = 60
+_PREDICT = "/tensorflow.serving.PredictionService/Predict"
 
 _Method: TypeAlias = tuple[Callable[..., Any], type[Any], type[Any]]
 
 
 def main() -> None:
-    options = [("grpc.max_receive_message_length", -1)]
-    with grpc.insecure_channel(sys.argv[1], options=options) as channel:
+    with grpc.insecure_channel(sys.argv[1]) as channel:
         methods = _methods(channel)
         for line in sys.stdin:
-            exchange = json.loads(line)
-            if exchange["method"].startswith("/"):
-                answer = _ask_raw(channel, exchange)
-            else:
-                answer = _ask(methods[exchange["method"]], exchange)
-            sys.stdout.write(json.dumps({"id": exchange["id"], **answer}) + "\n")
+            call = json.loads(line)
+            answer = _answer(channel, methods[call["method"]], call)
+            sys.stdout.write(json.dumps({"id": call["id"], **answer}) + "\n")
 
 
 def _methods(channel: grpc.Channel) -> dict[str, _Method]:
@@ -62,31 +61,25 @@ def _methods(channel: grpc.Channel) -> dict[str, _Method]:
     }
 
 
-def _ask(method: _Method, exchange: Mapping[str, Any]) -> dict[str, object]:
-    call, request_type, response_type = method
-    request = text_format.Parse(exchange["request"], request_type())
-    recorded = text_format.Parse(exchange["response"] or "", response_type())
-    code, details, response = _outcome(call, request)
+def _answer(channel: grpc.Channel, method: _Method, call: Mapping[str, str]) -> dict[str, str]:
+    ask, request_type, response_type = method
+    data = base64.b64decode(call["request_b64"])
+    recorded = response_type.FromString(base64.b64decode(call.get("response_b64") or ""))
+    try:
+        request = request_type.FromString(data)
+    except DecodeError:  # no stub would send this
+        ask, request = channel.unary_unary(_PREDICT), data
+    response, code, details = response_type(), "OK", ""
+    try:
+        response = ask(request, timeout=_TIMEOUT_S)
+    except grpc.RpcError as error:
+        code, details = error.code().name, error.details() or ""
     return {
         "code": code,
         "details": details,
-        "response": _text_of(response or response_type()),
+        "response": _text_of(response),
         "recorded": _text_of(recorded),
     }
-
-
-def _ask_raw(channel: grpc.Channel, exchange: Mapping[str, Any]) -> dict[str, object]:
-    """Send bytes that no stub would write; only the error they get was recorded."""
-    call = channel.unary_unary(exchange["method"])
-    code, details, _ = _outcome(call, bytes.fromhex(exchange["request"]))
-    return {"code": code, "details": details, "response": "", "recorded": ""}
-
-
-def _outcome(call: Callable[..., Any], request: object) -> tuple[str, str, Any]:
-    try:
-        return "OK", "", call(request, timeout=_TIMEOUT_S)
-    except grpc.RpcError as error:
-        return error.code().name, error.details(), None
 
 
 def _text_of(message: Message) -> str:

@@ -181,7 +181,9 @@ def test_what_cannot_be_served_is_refused_in_the_real_servers_words(
         "custom_model_config {}": "got no model_config_list",
         "model_config_list { config { nmae: 'm' } }": "not a ModelServerConfig in text format: 1:30",
         listing(good, good): "Illegal to list model m multiple times in config list",
-        listing('name: "m" base_path: "/m"'): "Illegal setting neither ModelServerConfig::model_type"
+        listing(
+            'name: "m" base_path: "/m"'
+        ): "Illegal setting neither ModelServerConfig::model_type"
         " (deprecated) nor ModelServerConfig::model_platform, model name is m",
         listing(good.replace("tensorflow", "tflite")): "model m: got model_platform 'tflite'",
         listing('base_path: "/m" model_platform: "tensorflow"'): "a model has no name",

@@ -17,11 +17,13 @@ from serving.tf_serving.served import Servable, ServedModels
 from serving.tf_serving.versions import AllVersions, Latest, Policy, wanted_versions
 from tests.serving.tf_serving.fakes import Events, FakeServable, broken
 
+LATEST = Latest(1)
+
 
 class World:
     """A store on disk, and a loader that reads it; a version's `saved_model.pb` says `bad` or `good`."""
 
-    def __init__(self, store: Path, policy: Policy = Latest(1), *, models: tuple[str, ...] = ("m",)):
+    def __init__(self, store: Path, policy: Policy = LATEST, *, models: tuple[str, ...] = ("m",)):
         self.store = store
         self.stop = threading.Event()
         self.events = Events()
@@ -199,16 +201,18 @@ def test_running_looks_until_it_is_stopped(tmp_path: Path) -> None:
     world = World(tmp_path)
     world.put(1)
     poll: Callable[[threading.Event], None] = world.loader.poll
-    looks = []
+    looks = 0
 
     def third_is_last(stop: threading.Event) -> None:
-        looks.append(poll(stop))
-        if len(looks) == 3:
+        nonlocal looks
+        poll(stop)
+        looks += 1
+        if looks == 3:
             stop.set()
 
     world.loader.poll = third_is_last  # type: ignore[method-assign]
     world.loader.run(world.stop, 0.0)
-    assert len(looks) == 3
+    assert looks == 3
     assert world.states() == {"1": "AVAILABLE"}
 
 

@@ -68,7 +68,7 @@ def test_an_unknown_label_is_told_before_an_unknown_model(model: str, label: str
 def test_a_configured_model_without_versions_answers_nothing() -> None:
     with pytest.raises(UnknownModel, match=r"Latest\(m\)"):
         version_of(served())
-    with pytest.raises(UnknownModel, match="^Could not find any versions of model m$"):
+    with pytest.raises(UnknownModel, match=r"^Could not find any versions of model m$"):
         served().statuses(Target(model="m"))
 
 
@@ -98,9 +98,9 @@ def test_a_label_is_ignored_where_states_are_asked_for() -> None:
 def test_the_state_of_an_unknown_version_is_an_error() -> None:
     models = served()
     models.note("m", 1, "AVAILABLE")
-    with pytest.raises(UnknownModel, match="^Could not find version 5 of model m$"):
+    with pytest.raises(UnknownModel, match=r"^Could not find version 5 of model m$"):
         models.statuses(Target(model="m", version="5"))
-    with pytest.raises(UnknownModel, match="^Could not find version 1 of model x$"):
+    with pytest.raises(UnknownModel, match=r"^Could not find version 1 of model x$"):
         models.statuses(Target(model="x", version="1"))
 
 
@@ -163,7 +163,7 @@ def test_calls_never_meet_a_closed_servable_while_versions_change() -> None:
 
     with ThreadPoolExecutor(4) as threads:
         callers = [threads.submit(call) for _ in range(4)]
-        for version in range(1, 200):
+        for version in range(1, 50):
             models.add("m", version, FakeServable("m", version))
             removed = models.remove("m", version - 1)
             assert removed.retire(timeout_s=30)

@@ -53,9 +53,7 @@ def test_only_what_was_found_is_wanted(policy: Policy, found: frozenset[int]) ->
 
 
 @given(st.integers(1, 4), versions)
-def test_latest_wants_the_newest_and_as_many_as_it_says(
-    count: int, found: frozenset[int]
-) -> None:
+def test_latest_wants_the_newest_and_as_many_as_it_says(count: int, found: frozenset[int]) -> None:
     wanted = wanted_versions(Latest(count), found)
     assert len(wanted) == min(count, len(found))
     assert all(kept > left for kept in wanted for left in found - wanted)

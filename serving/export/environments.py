@@ -31,11 +31,20 @@ class StepFailed(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Environments:
-    """The two interpreters, and a folder that the steps of one build share for their caches."""
+    """Where steps run.
+
+    Attributes:
+        torch, tensorflow: The interpreters.
+        cache: A folder that the steps of one build share for their caches.
+        roots: Where their packages are found, first match first.
+    """
 
     torch: Path
     tensorflow: Path
     cache: Path
+    roots: tuple[Path, ...] = tuple(
+        dict.fromkeys(Path(package.__path__[0]).parent for package in (model_store, serving))
+    )
 
     def python(self, framework: Framework) -> Path:
         """The interpreter that has `framework`."""
@@ -43,10 +52,9 @@ class Environments:
 
     def variables(self) -> dict[str, str]:
         """The environment variables of a step: this process's, and what makes steps alike and quiet."""
-        roots = (Path(package.__path__[0]).parent for package in (model_store, serving))
         return {
             **os.environ,
-            "PYTHONPATH": os.pathsep.join(dict.fromkeys(str(root) for root in roots)),
+            "PYTHONPATH": os.pathsep.join(str(root) for root in self.roots),
             "AOTI_RUNTIME_CHECK_INPUTS": "1",
             "HF_HUB_OFFLINE": "1",
             "TF_CPP_MIN_LOG_LEVEL": "2",
@@ -57,16 +65,15 @@ class Environments:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """One process: `python -m serving.export.<framework>_steps <arguments>`, printing into `log`."""
+    """One process: `python -P -m serving.export.<framework>_steps <arguments>`, printing into `log`.
 
+    `name` is what it is called in messages, for example `export iris for torch`.
+    """
+
+    name: str
     framework: Framework
     arguments: Sequence[str]
     log: Path
-
-    @property
-    def name(self) -> str:
-        """What it is called in messages, for example `torch export iris`."""
-        return " ".join((self.framework, *self.arguments[:2]))
 
 
 def run_steps(environments: Environments, steps: Sequence[Step]) -> None:
@@ -97,7 +104,8 @@ def _start(
     with step.log.open("wb") as log:
         try:
             return subprocess.Popen(
-                [str(python), "-m", module, *step.arguments],
+                # -P: `roots` alone decide what is imported, not the folder this happens to run in.
+                [str(python), "-P", "-m", module, *step.arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,

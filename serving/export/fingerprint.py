@@ -35,7 +35,7 @@ MODULES = (
 # … and those that only run the steps or tell about them. A test holds that each module is in one of these.
 NEUTRAL_MODULES = (
     "__main__", "build", "causes", "environments", "fingerprint", "layers", "probe",
-    "report",
+    "report", "steps",
 )  # fmt: skip
 
 _STORE_MODULES = ("definition", "held_out", "layouts", "manifest", "records")

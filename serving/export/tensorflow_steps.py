@@ -2,7 +2,7 @@
 
 `serving.export.build` runs each in the TensorFlow environment, as a process of its own:
 
-    python -m serving.export.tensorflow_steps export|predict|layers MODEL WORK
+    python -m serving.export.tensorflow_steps MODEL WORK export|predict|layers …
 
 The SavedModel has one signature, `serving_default`, with the names of the definition's signature for its
 inputs and its outputs. `keras.Model.export` would name the outputs `output_0` and so on.
@@ -103,14 +103,15 @@ def _specs(definition: Definition) -> dict[str, tf.TensorSpec]:
 
 
 def main() -> None:
-    """Run one step."""
+    """Run the steps named, in that order."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("step", choices=("export", "predict", "layers"))
     parser.add_argument("model")
     parser.add_argument("work", type=Path)
+    parser.add_argument("steps", nargs="+", choices=("export", "predict", "layers"))
     args = parser.parse_args()
     steps = {"export": run_export, "predict": run_predict, "layers": run_layers}
-    steps[args.step](find(args.model), Work(args.work))
+    for step in args.steps:
+        steps[step](find(args.model), Work(args.work))
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 `serving.export.build` runs each in the torch environment, as a process of its own:
 
-    python -m serving.export.torch_steps train|export|predict|layers MODEL WORK [--device cpu|cuda]
+    python -m serving.export.torch_steps MODEL WORK train|export|predict|layers … [--device cpu|cuda]
 
 The recipe of the export avoids four silent traps of AOTInductor, each of them met:
 - an example batch of under 16 rows bakes a hidden bound on the rows into a convolution's package;
@@ -61,7 +61,7 @@ def run_train(definition: Definition, work: Work) -> None:
     write_record(work.data, _data_record(dataset))
 
 
-def run_export(definition: Definition, work: Work, device: Device) -> None:
+def run_export(definition: Definition, work: Work, device: Device = "cpu") -> None:
     """Write `model.pt2`, whose dynamic dimensions have the bounds of the signature."""
     model = _trained(definition, work).to(device)
     held_out = HeldOut.load(work.test_set)
@@ -208,20 +208,22 @@ def _keep(seen: dict[str, Array], name: str) -> Callable[..., None]:
 
 
 def main() -> None:
-    """Run one step."""
+    """Run the steps named, in that order."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("step", choices=("train", "export", "predict", "layers"))
     parser.add_argument("model")
     parser.add_argument("work", type=Path)
+    parser.add_argument("steps", nargs="+", choices=("train", "export", "predict", "layers"))
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     args = parser.parse_args()
     definition, work = find(args.model), Work(args.work)
-    if args.step == "export":
-        run_export(definition, work, args.device)
-    else:
-        {"train": run_train, "predict": run_predict, "layers": run_layers}[args.step](
-            definition, work
-        )
+    steps: dict[str, Callable[[], None]] = {
+        "train": lambda: run_train(definition, work),
+        "export": lambda: run_export(definition, work, args.device),
+        "predict": lambda: run_predict(definition, work),
+        "layers": lambda: run_layers(definition, work),
+    }
+    for step in args.steps:
+        steps[step]()
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import dataclasses
 import json
 from pathlib import Path
 
+from gateway.cli.options import DEFAULT_FILE
 from gateway.cli.terminal import Terminal, percent, table
 from gateway.config import Config, ModelConfig
 from gateway.control.source import ConfigError, load
@@ -24,7 +25,7 @@ Exit status: 0 the file is sound, 2 it is not (every problem is printed with its
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's options."""
     parser.add_argument(
-        "file", nargs="?", type=Path, default=Path("tandem.toml"), help="default: tandem.toml"
+        "file", nargs="?", type=Path, default=DEFAULT_FILE, help="default: tandem.toml"
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
 

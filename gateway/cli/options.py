@@ -10,9 +10,11 @@ from gateway.cli.terminal import CommandError
 from gateway.config import Config
 from gateway.control.source import ConfigError, ListenOverrides, load
 
-__all__ = ["add_config", "add_listeners", "address_of", "overrides", "read_config"]
+__all__ = ["DEFAULT_FILE", "add_config", "add_listeners", "address_of", "overrides", "read_config"]
 
 Listener: TypeAlias = Literal["rest", "grpc", "admin"]
+
+DEFAULT_FILE = Path("tandem.toml")
 
 _LISTENERS: dict[Listener, str] = {
     "rest": "the REST API",
@@ -26,7 +28,7 @@ def add_config(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--config",
         type=Path,
-        default=Path("tandem.toml"),
+        default=DEFAULT_FILE,
         metavar="FILE",
         help="default: tandem.toml",
     )

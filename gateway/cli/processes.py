@@ -27,6 +27,7 @@ __all__ = ["Child", "ChildDied", "Fleet", "Launch", "fleet", "run_to_end", "tail
 _PR_SET_PDEATHSIG = 1
 _TAIL_BYTES = 8192
 _TAIL_LINES = 12
+_MAX_LINE_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -208,6 +209,7 @@ async def _spawn(launch: Launch, *, stdout: IO[bytes] | int, stderr: int) -> Pro
             stdin=DEVNULL,
             stdout=stdout,
             stderr=stderr,
+            limit=_MAX_LINE_BYTES,
             start_new_session=True,
             preexec_fn=_death_pact(os.getpid(), launch.last_signal),
         )

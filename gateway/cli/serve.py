@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from gateway.cli.options import add_listeners, overrides
+from gateway.cli.options import DEFAULT_FILE, add_listeners, overrides
 from gateway.cli.terminal import CommandError, Terminal
 from gateway.control.source import ConfigError
 
@@ -23,7 +23,7 @@ SIGTERM and Ctrl-C finish what was accepted, then stop. A second one stops at on
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's options."""
     parser.add_argument(
-        "file", nargs="?", type=Path, default=Path("tandem.toml"), help="default: tandem.toml"
+        "file", nargs="?", type=Path, default=DEFAULT_FILE, help="default: tandem.toml"
     )
     add_listeners(parser)
 

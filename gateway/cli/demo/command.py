@@ -71,7 +71,7 @@ def run(arguments: argparse.Namespace, terminal: Terminal) -> int:
                     json.dumps([dataclasses.asdict(found) for found in findings]) + "\n"
                 )
             if not arguments.once:
-                tell_next(config, tools, terminal)
+                tell_next(arguments.config, config, tools, terminal)
                 await interrupt.wait()
             terminal.status("stopping")
         terminal.end_status()

@@ -33,13 +33,15 @@ def describe(found: Findings, terminal: Terminal) -> list[str]:
 
 
 def legend() -> str:
-    """What the columns mean."""
+    """What the columns mean, and what to bear in mind."""
     callers = ", ".join(map(str, CONCURRENCIES))
+    blocks = len(SURFACES) * len(CONCURRENCIES)
     return (
-        f" Each model: {len(SURFACES)} protocols × {callers} callers = {len(SURFACES) * 3} blocks,"
-        f" {len(USERS)} users. p50, p95, p99: as this client saw them;\n it shares the machine's"
-        " cores with all servers. queue, backend: medians that the gateway reports. accuracy,\n"
-        " agree: each arm asked for the whole test set. Intervals: 95 %, over blocks."
+        f" Each model: {len(SURFACES)} protocols × {callers} callers = {blocks} blocks, {len(USERS)} users."
+        " p50, p95, p99: as this client saw\n them; it shares the machine's cores with all servers."
+        " queue, backend: medians, as the gateway saw them. accuracy,\n agree: of the whole test set,"
+        " asked of each arm alone. Intervals: 95 %, over blocks. A shadow's arm also serves\n what is"
+        " mirrored to it. ÷ says how times compare under this load, on this machine."
     )
 
 

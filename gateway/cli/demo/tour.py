@@ -8,6 +8,7 @@ from pathlib import Path
 
 from gateway.cli.calls import ask
 from gateway.cli.launch import Tools
+from gateway.cli.options import DEFAULT_FILE
 from gateway.cli.terminal import Terminal
 from gateway.config import Config
 from model_store.held_out import TEST_SET, HeldOut
@@ -19,25 +20,27 @@ _MAX_VALUES = 8  # of an example that a person types
 _DIGITS = 4
 
 
-def tell_next(config: Config, tools: Tools, terminal: Terminal) -> None:
-    """Print what to try, and where metrics, pages and logs are."""
+def tell_next(path: Path, config: Config, tools: Tools, terminal: Terminal) -> None:
+    """Print what to try, and where metrics, pages and logs are. `path` is the configuration file's."""
+    tandem = _short(tools.root / ".venv" / "bin" / "tandem")
+    where = "" if path == DEFAULT_FILE else f" --config {shlex.quote(str(path))}"
     rest, admin = config.listen.rest, config.listen.admin
     terminal.say()
     example = _example(config, tools.store)
     if example is not None:
         model, rows = example
         body = json.dumps({"instances": rows})
-        path = f"/v1/models/{model}:predict"
-        terminal.field("try", f"curl -s http://{rest}{path} -d {shlex.quote(body)}")
-        terminal.field("", terminal.dim(ask(rest, path, body=body.encode()).body.decode()))
+        predict = f"/v1/models/{model}:predict"
+        terminal.field("try", f"curl -s http://{rest}{predict} -d {shlex.quote(body)}")
+        terminal.field("", terminal.dim(ask(rest, predict, body=body.encode()).body.decode()))
         words = shlex.quote(json.dumps(rows))
         terminal.field(
-            "", f"{_tandem(tools)} predict {model} {words} --dialect oip --grpc --explain"
+            "", f"{tandem} predict {model} {words} --dialect oip --grpc --explain{where}"
         )
     first, *others = config.models[name := next(iter(config.models))].arms
     weights = " ".join([f"{first}=90", *(f"{other}=10" for other in others)])
-    terminal.field("", f"{_tandem(tools)} split {name} {weights} --why 'a first look'")
-    terminal.field("look", f"http://{rest}/docs   http://{admin}/metrics   {_tandem(tools)} models")
+    terminal.field("", f"{tandem} split {name} {weights} --why 'a first look'{where}")
+    terminal.field("look", f"http://{rest}/docs   http://{admin}/metrics   {tandem} models{where}")
     terminal.field("", f"logs: {_short(tools.state / 'logs')}/")
     terminal.field("next", "README.md   " + terminal.dim("Ctrl-C stops everything"))
 
@@ -51,10 +54,6 @@ def _example(config: Config, store: Path) -> tuple[str, list[object]] | None:
             row = [round(float(value), _DIGITS) for value in arrays[0].reshape(-1).tolist()]
             return model, [row]
     return None
-
-
-def _tandem(tools: Tools) -> str:
-    return _short(tools.root / ".venv" / "bin" / "tandem")
 
 
 def _short(path: Path) -> str:

@@ -1,0 +1,121 @@
+"""With which command lines servers are started: decided on plain values."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from gateway.cli.launch import (
+    Tools,
+    asked_of,
+    backend_launch,
+    describe_backend,
+    find_tools,
+    gateway_launch,
+    listeners,
+    model_config_argv,
+)
+from gateway.cli.terminal import CommandError
+from gateway.config import BackendConfig, Config
+from gateway.control.source import parse
+from tests.cli.conftest import CONFIG
+
+
+@pytest.fixture
+def config() -> Config:
+    """A sound configuration."""
+    return parse(CONFIG, "t.toml")
+
+
+@pytest.fixture
+def tools(tmp_path: Path) -> Tools:
+    """A checkout with both environments, without tensorflow_model_server."""
+    for name in ("torch", "tf"):
+        python = tmp_path / name
+        python.touch()
+    return Tools(
+        root=tmp_path,
+        model_server=None,
+        torch_python=tmp_path / "torch",
+        tf_python=tmp_path / "tf",
+    )
+
+
+def test_each_backend_is_asked_for_what_its_arms_need(config: Config) -> None:
+    """By the names that the backend knows the models by."""
+    assert asked_of(config, "tf") == [("iris", None)]
+    assert asked_of(config, "torch") == [("flowers", "2")]
+
+
+def test_the_stand_in_serves_where_the_binary_is_missing(config: Config, tools: Tools) -> None:
+    """And is called that."""
+    launch = backend_launch("tf", config.backends["tf"], tools)
+    assert launch.argv == (
+        str(tools.tf_python),
+        *("-m", "serving.tf_serving.local", "--model-config-file", str(tools.model_config)),
+        *("--host", "127.0.0.1", "--port", "8500"),
+    )
+    assert describe_backend(config.backends["tf"], tools).startswith("stand-in")
+
+
+def test_the_real_server_is_preferred(config: Config, tools: Tools) -> None:
+    """When it is on PATH."""
+    found = Tools(
+        root=tools.root,
+        model_server=Path("/usr/bin/tensorflow_model_server"),
+        torch_python=tools.torch_python,
+        tf_python=tools.tf_python,
+    )
+    argv = backend_launch("tf", config.backends["tf"], found).argv
+    assert argv[:2] == ("/usr/bin/tensorflow_model_server", "--port=8500")
+    assert "stand-in" not in describe_backend(config.backends["tf"], found)
+
+
+@pytest.mark.parametrize(
+    ("address", "rest"), [("127.0.0.1:8611", "127.0.0.1:8610"), ("[::1]:9001", "[::1]:9000")]
+)
+def test_the_torch_server_s_rest_port_is_one_below(address: str, rest: str, tools: Tools) -> None:
+    """As the configuration's comment says."""
+    argv = backend_launch("torch", BackendConfig(kind="oip", address=address), tools).argv
+    assert argv[-4:] == ("--grpc", address, "--rest", rest)
+
+
+def test_a_missing_environment_names_the_command(config: Config, tools: Tools) -> None:
+    """`make setup`."""
+    tools.torch_python.unlink()
+    with pytest.raises(CommandError, match=r"the PyTorch environment is missing .* `make setup`"):
+        backend_launch("torch", config.backends["torch"], tools)
+
+
+def test_the_gateway_gets_the_addresses_that_were_decided(config: Config, tools: Tools) -> None:
+    """Flags included, and more time than its own drain takes."""
+    launch = gateway_launch(Path("t.toml"), config, tools)
+    assert launch.argv[:4] == (sys.executable, "-m", "gateway", "serve")
+    assert launch.argv[4] == str(Path("t.toml").resolve())
+    assert launch.argv[-2:] == ("--admin", "127.0.0.1:8082")
+    assert launch.grace_s > config.limits.drain_timeout_s
+
+
+def test_every_listener_is_named_by_its_setting(config: Config) -> None:
+    """The torch server's REST port too; a free port (0) cannot be taken."""
+    named = listeners(config, {"torch": config.backends["torch"]})
+    assert named["backends.torch.address less one (its REST port)"] == "127.0.0.1:8610"
+    assert len(named) == 5
+    zero = parse('[listen]\nrest = "127.0.0.1:0"\n' + CONFIG, "t.toml")
+    assert len(listeners(zero, {})) == 2
+
+
+def test_models_are_named_for_tensorflow_serving(tools: Tools) -> None:
+    """One by one, from the store."""
+    argv = model_config_argv(["digits", "iris"], tools)
+    assert argv[1:3] == ("-m", "serving.tf_serving.config")
+    assert argv[-4:] == ("--model", "digits", "--model", "iris")
+
+
+def test_tools_are_found_in_a_checkout(root: Path) -> None:
+    """This one."""
+    found = find_tools()
+    assert found.root == root
+    assert found.store == root / "model_store"

@@ -8,34 +8,53 @@ serves all of them, and starts a watcher for those that are old enough.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager
+from types import TracebackType
+from typing import Self
 
 from gateway.servers.body import Receive
 
 __all__ = ["Departures", "Visit"]
 
-_PATIENCE_S = 0.01
+_PATIENCE_S = 0.05
 
 
 class Visit:
-    """One request whose client may leave. `has_left` is true once it did, and its task was cancelled."""
+    """One request whose client may leave: `with` it, the current task is cancelled when that happens.
 
-    __slots__ = ("has_left", "receive", "since", "task", "watcher")
+    Attributes:
+        has_left: Whether the client left, so that a cancellation of the task is ours.
+    """
 
-    def __init__(self, task: asyncio.Task[object], receive: Receive, since: float) -> None:
-        self.task = task
+    __slots__ = ("_departures", "has_left", "receive", "since", "task", "watcher")
+
+    def __init__(self, departures: Departures, receive: Receive) -> None:
+        task = asyncio.current_task()
+        assert task is not None, "a request is always served by a task"
+        self._departures = departures
+        self.task: asyncio.Task[object] = task
         self.receive = receive
-        self.since = since
+        self.since = 0.0
         self.has_left = False
         self.watcher: asyncio.Task[None] | None = None
+
+    def __enter__(self) -> Self:
+        self._departures.begin(self)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._departures.end(self)
 
 
 class Departures:
     """Cancels the task of a request whose client has disconnected.
 
-    Invariant: the timer runs exactly while a visit is present. Watchers belong to the task group that
-    the server gives; a watcher ends with its visit.
+    Invariant: the timer runs while a visit is present. Watchers belong to the task group that the server
+    gives; a watcher ends with its visit.
     """
 
     def __init__(self, group: asyncio.TaskGroup) -> None:
@@ -44,21 +63,22 @@ class Departures:
         self._timer: asyncio.TimerHandle | None = None
         self._loop = asyncio.get_running_loop()
 
-    @contextmanager
-    def watch(self, receive: Receive) -> Iterator[Visit]:
-        """Watch the current task's client until the block ends."""
-        task = asyncio.current_task()
-        assert task is not None, "a request is always served by a task"
-        visit = Visit(task, receive, self._loop.time())
+    def watch(self, receive: Receive) -> Visit:
+        """The visit of the current task's client, to be entered."""
+        return Visit(self, receive)
+
+    def begin(self, visit: Visit) -> None:
+        """Watch from now on."""
+        visit.since = self._loop.time()
         self._visits[visit] = None
         if self._timer is None:
             self._timer = self._loop.call_later(_PATIENCE_S, self._look_around)
-        try:
-            yield visit
-        finally:
-            del self._visits[visit]
-            if visit.watcher is not None:
-                visit.watcher.cancel()
+
+    def end(self, visit: Visit) -> None:
+        """Watch no more."""
+        del self._visits[visit]
+        if visit.watcher is not None:
+            visit.watcher.cancel()
 
     def _look_around(self) -> None:
         self._timer = None

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from types import TracebackType
+from typing import Protocol, Self
 
 from gateway.config import LimitsConfig
 from gateway.errors import CallerLeft, GatewayError, InvalidRequest, QueueFull
@@ -36,7 +36,10 @@ _MAX_ID = 128
 
 @dataclass(slots=True, kw_only=True)
 class Exchange:
-    """One request while it is served; filled in as more becomes known.
+    """One request while it is served: `with` it, it is booked exactly once, however the block ends.
+
+    The block sets `error` for an answer that is an error. An exception that leaves the block is booked
+    as the caller's departure if it is a cancellation, else as ours.
 
     Attributes:
         request_id: The caller's, or one of ours.
@@ -45,6 +48,7 @@ class Exchange:
         held_bytes: Of its body, in memory until it is booked.
     """
 
+    desk: Desk
     dialect: Dialect
     request_id: str
     started: float
@@ -53,6 +57,21 @@ class Exchange:
     answer: Answer | None = None
     error: GatewayError | None = None
     held_bytes: int = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if isinstance(error, Exception):
+            self.error = GatewayError(f"{type(error).__name__}: {error}")
+        elif error is not None:
+            self.error = CallerLeft("the call was cancelled")
+        self.desk.book(self)
 
     def facts(self, now: float) -> list[tuple[str, str]]:
         """Where the answer came from, as header names and values; empty if it was not answered."""
@@ -94,29 +113,14 @@ class Desk:
         self._held_bytes = 0
         metrics.in_flight_bytes.set_function(lambda: self._held_bytes)
 
-    @contextmanager
-    def open(self, dialect: Dialect, request_id: str) -> Iterator[Exchange]:
-        """An exchange that is booked exactly once when the block ends, however it ends.
-
-        The block sets `exchange.error` for an answer that is an error. An exception that leaves the block
-        is booked as the caller's departure if it is a cancellation, else as ours.
-        """
-        exchange = Exchange(
+    def open(self, dialect: Dialect, request_id: str) -> Exchange:
+        """An exchange that begins now, with the caller's id or one of ours."""
+        return Exchange(
+            desk=self,
             dialect=dialect,
             request_id=request_id or f"{self._prefix}-{next(self._numbers):x}",
             started=self.clock(),
         )
-        try:
-            yield exchange
-        except Exception as exc:
-            exchange.error = GatewayError(f"{type(exc).__name__}: {exc}")
-            self._book(exchange)
-            raise
-        except BaseException:
-            exchange.error = CallerLeft("the call was cancelled")
-            self._book(exchange)
-            raise
-        self._book(exchange)
 
     def hold(self, exchange: Exchange, size: int) -> None:
         """Account for `size` more bytes of the exchange's body, until it is booked.
@@ -134,7 +138,8 @@ class Desk:
         self._held_bytes += size
         exchange.held_bytes += size
 
-    def _book(self, exchange: Exchange) -> None:
+    def book(self, exchange: Exchange) -> None:
+        """Count and log one exchange that has ended."""
         now = self.clock()
         self._held_bytes -= exchange.held_bytes
         reason = "ok" if exchange.error is None else exchange.error.reason
@@ -151,13 +156,13 @@ class Desk:
         if self._log.wants(request_id=exchange.request_id, ok=ok):
             self._log.write(ok=ok, fields=_log_fields(exchange, reason, now))
 
-    def target(self, headers: Headers, exchange: Exchange, asked: Target) -> Target:
-        """`asked`, completed by what the headers say of the unit and the arm."""
+    def target(self, headers: Headers, exchange: Exchange, asked: Target, signature: str) -> Target:
+        """`asked`, completed by its signature and by what the headers say of the unit and the arm."""
         return Target(
             model=asked.model,
             version=asked.version,
             label=asked.label,
-            signature=asked.signature,
+            signature=signature,
             unit=self._unit(headers, exchange, asked.model),
             arm=headers.get(ARM) or "",
         )

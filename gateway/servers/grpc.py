@@ -154,9 +154,8 @@ class GrpcApi:
             model=request.model,
             version=request.version,
             label=request.label,
-            signature=request.signature,
         )
-        exchange.target = target = self._desk.target(metadata, exchange, asked)
+        exchange.target = target = self._desk.target(metadata, exchange, asked, request.signature)
         deadline = self._desk.deadline(metadata, exchange, timeout_s)
         exchange.route = route = self._pipeline.route(target)
         exchange.answer = await self._pipeline.infer(

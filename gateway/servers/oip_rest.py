@@ -28,12 +28,12 @@ _HEADER_LENGTH = "inference-header-content-length"
 
 
 @functools.lru_cache(maxsize=1024)
-def _match(path: str) -> tuple[str, str | None] | None:
+def _match(path: str) -> Target | None:
     found = _INFER.fullmatch(path)
     if found is None:
         return None
     model, version = found.groups()
-    return unquote(model), None if version is None else unquote(version)
+    return Target(model=unquote(model), version=None if version is None else unquote(version))
 
 
 def timeout_s_of(request: InferRequest) -> float | None:
@@ -68,15 +68,13 @@ class OipRest:
 
     async def __call__(self, exchange: Exchange, call: Call) -> Reply:
         """Answer one call."""
-        named = _match(call.path)
-        if named is None:
+        exchange.target = asked = _match(call.path)
+        if asked is None:
             raise InvalidRequest(f"Malformed request: {call.method} {call.path}")
-        model, version = named
-        exchange.target = Target(model=model, version=version)
         request, form = oip_json.decode_request(
-            call.body, _header_length(call), model=model, version=version
+            call.body, _header_length(call), model=asked.model, version=asked.version
         )
-        exchange.target = target = self._desk.target(call.headers, exchange, exchange.target)
+        exchange.target = target = self._desk.target(call.headers, exchange, asked, "")
         deadline = self._desk.deadline(call.headers, exchange, timeout_s_of(request))
         exchange.route = route = self._pipeline.route(target)
         answer = await self._pipeline.infer(

@@ -38,9 +38,7 @@ _MAX_DIGITS = 32  # int() of a longer text would cost the caller nothing and us 
 
 @dataclass(frozen=True, slots=True)
 class _Path:
-    model: str
-    version: str | None
-    label: str | None
+    target: Target
     verb: str
 
 
@@ -51,12 +49,12 @@ def _match(method: str, path: str) -> _Path | None:
     if found is None:
         return None
     model, version, label, verb = found.groups()
-    return _Path(
-        unquote(model or ""),
-        None if version is None else _version(version),
-        None if label is None else unquote(label),
-        verb or "",
+    target = Target(
+        model=unquote(model or ""),
+        version=None if version is None else _version(version),
+        label=None if label is None else unquote(label),
     )
+    return _Path(target, verb or "")
 
 
 def _version(digits: str) -> str:
@@ -87,15 +85,11 @@ class TfsRest:
 
     async def _predict(self, exchange: Exchange, call: Call, path: _Path) -> Reply:
         # Set before anything can fail, so that the books name the model of a request that cannot be read.
-        exchange.target = Target(model=path.model, version=path.version, label=path.label)
+        exchange.target = path.target
         body = tfs_json.parse_predict(call.body)
-        asked = Target(
-            model=path.model,
-            version=path.version,
-            label=path.label,
-            signature=body.signature_name,
+        exchange.target = target = self._desk.target(
+            call.headers, exchange, path.target, body.signature_name
         )
-        exchange.target = target = self._desk.target(call.headers, exchange, asked)
         deadline = self._desk.deadline(call.headers, exchange, None)
         exchange.route = route = self._pipeline.route(target)
         request = InferRequest(
@@ -110,11 +104,11 @@ class TfsRest:
 
     def _get(self, exchange: Exchange, path: _Path) -> Reply:
         table = self._pipeline.table
-        if not path.model:
-            if path.version or path.label or path.verb:
+        exchange.target = target = path.target
+        if not target.model:
+            if target.version or target.label or path.verb:
                 raise InvalidRequest("Missing model name in request.")
             return Reply(200, orjson.dumps({"models": sorted(table.models)}))
-        exchange.target = target = Target(model=path.model, version=path.version, label=path.label)
         if path.verb == "metadata":
             return Reply(200, tfs_json.encode_metadata(describe_target(table, target)))
         try:

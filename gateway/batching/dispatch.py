@@ -123,8 +123,6 @@ class Dispatcher:
         if self.plan.cancel(entry.id):
             self._left += 1
             self._give_up_if_last(entry, "caller_left")
-            if self._is_closed:
-                self._schedule()
 
     # Time passes.
 
@@ -196,10 +194,8 @@ class Dispatcher:
 
     async def _fly(self, flight: Flight) -> None:
         for entry in self.plan.still_waiting(flight.batch):
-            if (
-                entry.slot.answer.cancelled()
-            ):  # its caller will say so when it runs: too late for us
-                self.leave(entry)
+            if entry.slot.answer.cancelled():
+                self.leave(entry)  # its caller would do so when it runs next: too late
         entries = self.plan.still_waiting(flight.batch)
         if entries:
             await flight.run(entries, self._run_batch, self._clock)

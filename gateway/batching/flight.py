@@ -23,6 +23,10 @@ RunBatch: TypeAlias = Callable[
     [BatchKey, tuple[Tensor, ...], int, Deadline], Awaitable[tuple[Tensor, ...]]
 ]
 
+# What backends answer to a request that they cannot compute. Other codes, such as NOT_FOUND or
+# RESOURCE_EXHAUSTED, speak of the model or the server: asking more often would not help either.
+_CODES_OF_BAD_REQUESTS = frozenset({"", "INTERNAL", "INVALID_ARGUMENT", "OUT_OF_RANGE", "UNKNOWN"})
+
 
 @dataclass(slots=True, eq=False)
 class Caller:
@@ -64,7 +68,11 @@ class Flight:
     @property
     def was_refused_together(self) -> bool:
         """Whether the backend refused several requests, of which maybe only one is to blame."""
-        return isinstance(self.error, BackendRefused) and len(self.batch.entries) > 1
+        return (
+            isinstance(self.error, BackendRefused)
+            and self.error.code in _CODES_OF_BAD_REQUESTS
+            and len(self.batch.entries) > 1
+        )
 
     async def run(
         self, entries: list[Entry[Caller]], run_batch: RunBatch, clock: Callable[[], float]
@@ -91,7 +99,6 @@ class Flight:
         latest = Deadline(max([entry.deadline for entry in entries]))
         self.sent_at = clock()
         outputs = await run_batch(key, inputs, total, latest)
-        self._stop_clock(clock())
         return split(outputs, rows) if key.batchable else [outputs]
 
     def _stop_clock(self, now: float) -> None:
@@ -120,7 +127,7 @@ class Flight:
         self._stop_clock(now)
         entries = self.batch.entries
         return BatchRecord(
-            rows=sum([entry.rows for entry in entries]),
+            rows=0 if self.sent_at is None else sum([entry.rows for entry in entries]),
             requests=len(entries),
             departure=self.batch.departure,
             queue_s=tuple([self.batch.left_at - entry.arrived for entry in entries]),

@@ -25,7 +25,7 @@ class Lines(Generic[T]):
     #   that those put back by `put_first` stand before all others.
     # - No line is empty: clients choose the keys, so what is not in use must not stay.
     # - `rows` is the weight of all that is queued.
-    # - `_full` holds the head of every line that is full (and heads that are no more).
+    # - `_full` holds the head of every line that is full. A head stays one until it leaves its line.
     # Ordered dicts, because taking the first out of a plain dict costs O(n).
 
     def __init__(self, max_batch_rows: int) -> None:
@@ -33,7 +33,7 @@ class Lines(Generic[T]):
         self._max_batch_rows = max_batch_rows
         self._queued: OrderedDict[int, Entry[T]] = OrderedDict()
         self._open: dict[BatchKey, Line[T]] = {}
-        self._full: LazyHeap[int] = LazyHeap(self._heads_full_line)
+        self._full: LazyHeap[int] = LazyHeap(self._is_in_full_line)
 
     def __len__(self) -> int:
         """Requests queued."""
@@ -129,12 +129,9 @@ class Lines(Generic[T]):
         if self.is_full(line):
             self._full.push(line.head.id)
 
-    def _heads_full_line(self, entry_id: int) -> bool:
+    def _is_in_full_line(self, entry_id: int) -> bool:
         entry = self._queued.get(entry_id)
-        if entry is None:
-            return False
-        line = line_of(entry)
-        return self.is_full(line) and line.head is entry
+        return entry is not None and self.is_full(line_of(entry))
 
 
 def line_of(entry: Entry[T]) -> Line[T]:

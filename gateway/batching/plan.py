@@ -40,7 +40,8 @@ class Plan(Generic[T]):
     # - `_known` holds the requests that have not ended: each is either queued, or in a batch that was
     #   taken and not yet finished. Those in `_overdue` have ended, and are still to be told.
     # - `offer` keeps the queued rows within `max_queued_rows`; only `halve` may go beyond.
-    # - Heaps hold every known (`_deadlines`) and every queued (`_urgent`) request, and dead ones.
+    # - Besides dead ones, `_deadlines` holds every known request, and `_urgent` every queued one whose
+    #   line is not closed.
 
     def __init__(self, limits: BatchLimits) -> None:
         self.slots = Slots(limits.max_in_flight)
@@ -77,7 +78,9 @@ class Plan(Generic[T]):
         for entry in entries:
             self._known[entry.id] = entry
             self._lines.append(entry)
-            self._watch(entry)
+            self._deadlines.push((entry.deadline, entry.id))
+            if self._delay_s:
+                self._urgent.push((entry.deadline, entry.id))
 
     def cancel(self, entry_id: int) -> bool:
         """Forget a request, queued or in flight. False if it had ended already."""
@@ -134,7 +137,6 @@ class Plan(Generic[T]):
             self._lines.put_first(half)
             for entry in half:
                 entry.batch = None
-                self._watch(entry)
 
     def still_waiting(self, batch: Batch[T]) -> list[Entry[T]]:
         """Its requests that were neither cancelled nor expired, in order."""
@@ -168,11 +170,6 @@ class Plan(Generic[T]):
                 f"{self._lines.rows} rows are queued and at most {self._max_queued_rows} may be,"
                 f" this request has {rows}"
             )
-
-    def _watch(self, entry: Entry[T]) -> None:
-        self._deadlines.push((entry.deadline, entry.id))
-        if self._delay_s:
-            self._urgent.push((entry.deadline, entry.id))
 
     def _forget(self, entry: Entry[T]) -> None:
         if entry.batch is None:

@@ -14,7 +14,7 @@ class BatchRecord:
     """One backend call, or a batch that was given up before it was sent.
 
     Attributes:
-        rows: Rows in it.
+        rows: Rows sent; 0 if everyone had left before.
         requests: Requests in it; a piece of a request that was split counts as one.
         departure: Why it left the queue when it did.
         queue_s: Per request, seconds from its arrival until the batch left the queue.

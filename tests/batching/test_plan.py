@@ -246,6 +246,34 @@ def test_the_full_line_with_the_oldest_head_leaves_first() -> None:
     assert [desk.take(), desk.take(), desk.take()] == [b, c, []]
 
 
+def test_a_full_line_whose_head_leaves_is_still_full() -> None:
+    desk = Desk(BatchLimits(max_batch_rows=2, max_delay_s=9.0, max_in_flight=9))
+    desk.learn(backend_s=0.1)
+    desk.offer(key="waits")
+    first, second, third = [desk.offer(key="b") for _ in range(3)]
+    desk.plan.cancel(first)
+    assert desk.plan.wake_at() == 0.0
+    assert [desk.take(), desk.take()] == [[second, third], []]
+
+
+def test_what_remains_of_a_line_may_be_full_again() -> None:
+    desk = Desk(BatchLimits(max_batch_rows=2, max_delay_s=9.0, max_in_flight=9))
+    desk.learn(backend_s=0.1)
+    desk.offer(key="waits")
+    sent = [desk.offer(key="b") for _ in range(5)]
+    assert [desk.take(), desk.take(), desk.take()] == [sent[:2], sent[2:4], []]
+
+
+def test_a_line_that_is_no_longer_full_waits_again() -> None:
+    desk = Desk(BatchLimits(max_batch_rows=2, max_delay_s=9.0))
+    desk.learn(backend_s=0.1)
+    desk.offer(key="waits")
+    _, second = desk.offer(key="b"), desk.offer(key="b")
+    desk.plan.cancel(second)
+    assert desk.take() == []
+    assert desk.plan.wake_at() == 9.0
+
+
 def test_a_line_whose_head_left_has_the_age_of_its_next() -> None:
     desk = Desk(BatchLimits(max_delay_s=2.0))
     desk.learn(backend_s=0.1)

@@ -133,6 +133,19 @@ def test_a_request_without_a_batch_dimension_travels_alone_and_is_answered_as_it
     run(main)
 
 
+def test_a_request_without_a_batch_dimension_is_not_split() -> None:
+    async def main() -> None:
+        backend = FakeBackend()
+        inputs = request(1, 2, 3)
+        key = key_of(inputs, batchable=False)
+        async with open_arm(backend, BatchLimits(max_batch_rows=2)) as arm:
+            served = await arm.queue.submit(key, inputs, 3, Deadline(10.0))
+        assert served.outputs[0].shape == (3, 3)
+        assert backend.calls[0].inputs is inputs
+
+    run(main)
+
+
 def test_a_request_without_rows_is_answered_without_rows() -> None:
     async def main() -> None:
         backend = FakeBackend()
@@ -293,6 +306,7 @@ def test_batches_do_not_run_in_the_context_of_the_caller_that_started_them() -> 
 
         backend.answer = answer
         async with open_arm(backend) as arm:
+            await settle()
             request_id.set("r1")
             await arm.ask(1)
         assert seen == ["none"]

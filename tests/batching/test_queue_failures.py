@@ -210,6 +210,18 @@ def test_a_request_refused_alone_is_not_tried_again() -> None:
     run(main)
 
 
+@pytest.mark.parametrize("code", ["NOT_FOUND", "RESOURCE_EXHAUSTED", "PERMISSION_DENIED"])
+def test_a_refusal_that_no_single_request_caused_is_not_tried_again(code: str) -> None:
+    async def main() -> None:
+        backend = FakeBackend(failing(BackendRefused("no", code=code)))
+        async with open_arm(backend) as arm:
+            answers = await asyncio.gather(*[outcome(arm.ask(value)) for value in range(8)])
+        assert answers == ["BackendRefused: no"] * 8
+        assert len(backend.calls) == 1
+
+    run(main)
+
+
 def test_deadlines_hold_while_a_poison_request_is_looked_for() -> None:
     async def main() -> None:
         backend = _refusing(0)

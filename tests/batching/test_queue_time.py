@@ -8,9 +8,9 @@ import time
 import pytest
 
 from gateway.batching import BatchLimits
-from gateway.errors import DeadlineExceeded
-from tests.batching.fakes import FakeBackend, after, open_arm, outcome, when_told
-from tests.batching.virtual_time import run, settle
+from gateway.errors import BackendUnavailable, DeadlineExceeded
+from tests.batching.fakes import FakeBackend, after, failing, open_arm, outcome, when_told
+from tests.batching.virtual_time import run, settle, timers_set
 
 
 def test_a_deadline_that_has_passed_already_is_refused() -> None:
@@ -130,6 +130,23 @@ def test_a_hundred_deadlines_are_each_kept_to_the_millisecond() -> None:
     run(main)
 
 
+def test_there_is_one_timer_at_a_time() -> None:
+    """However often an earlier deadline replaces it."""
+
+    async def main() -> None:
+        async with open_arm(FakeBackend(when_told)) as arm:
+            await settle()
+            asked = [outcome(arm.ask(0, timeout_s=100.0 - number)) for number in range(50)]
+            async with asyncio.TaskGroup() as group:
+                for asking in asked:
+                    group.create_task(asking)
+                    await asyncio.sleep(0)
+                await asyncio.sleep(0)
+                assert timers_set(arm.loop) == 1
+
+    run(main)
+
+
 def test_a_batch_that_is_not_full_waits_for_its_delay() -> None:
     async def main() -> None:
         backend = FakeBackend(after(0.25))
@@ -143,6 +160,20 @@ def test_a_batch_that_is_not_full_waits_for_its_delay() -> None:
             assert arm.loop.time() == 0.25 + 2.0 + 0.25
         assert backend.batches == [[0], [1, 2]]
         assert [record.departure for record in arm.records] == ["deadline", "delay"]
+
+    run(main)
+
+
+def test_a_batch_that_failed_teaches_nothing_about_time() -> None:
+    """A refusal comes fast; to wait because of it could cost a deadline."""
+
+    async def main() -> None:
+        backend = FakeBackend(failing(BackendUnavailable("gone")))
+        async with open_arm(backend, BatchLimits(max_delay_s=60.0)) as arm:
+            await outcome(arm.ask(0))
+            backend.answer = after(0.25)
+            await arm.ask(1)
+            assert arm.loop.time() == 0.25
 
     run(main)
 

@@ -43,6 +43,11 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
     def time(self) -> float:
         return self._jumping.now
 
+    def timers_set(self) -> int:
+        """How many timers are set and not cancelled."""
+        handles: list[asyncio.TimerHandle] = self._scheduled  # type: ignore[attr-defined]  # no API
+        return sum(not handle.cancelled() for handle in handles)
+
 
 def run(main: Callable[[], Coroutine[None, None, T]]) -> T:
     """Run a coroutine function in a fresh `VirtualTimeLoop`."""
@@ -53,3 +58,9 @@ def run(main: Callable[[], Coroutine[None, None, T]]) -> T:
 async def settle() -> None:
     """Let everything happen that can happen before any more time passes (but for 1 ms)."""
     await asyncio.sleep(0.001)
+
+
+def timers_set(loop: asyncio.AbstractEventLoop) -> int:
+    """How many timers of this loop are set and not cancelled."""
+    assert isinstance(loop, VirtualTimeLoop)
+    return loop.timers_set()

@@ -62,10 +62,11 @@ def decode_request(data: bytes) -> InferRequest:
     """
     message = parse(wire.PredictRequest, data)
     spec = _required_spec(message)
+    version, label = _choice(spec)
     return InferRequest(
         model=spec.name,
-        version=_version_of(spec),
-        label=_label_of(spec),
+        version=version,
+        label=label,
         signature=spec.signature_name,
         inputs=_read_tensors(message.inputs),
         outputs=tuple(message.output_filter),
@@ -99,7 +100,7 @@ def decode_response(data: bytes) -> InferResponse:
     spec = message.model_spec
     return InferResponse(
         model=spec.name,
-        version=_version_of(spec) or "",
+        version=_choice(spec)[0] or "",
         signature=spec.signature_name,
         outputs=_read_tensors(message.outputs),
     )
@@ -157,7 +158,7 @@ def decode_metadata(data: bytes) -> ModelDescription:
     signatures = parse(wire.SignatureDefMap, packed.value)
     return ModelDescription(
         model=message.model_spec.name,
-        version=_version_of(message.model_spec) or "",
+        version=_choice(message.model_spec)[0] or "",
         platform=_PLATFORM,
         signatures=read_signatures(signatures),
     )
@@ -247,20 +248,18 @@ def _read_tensors(found: Mapping[str, wire.TensorProto]) -> tuple[Tensor, ...]:
 
 
 def _target(spec: wire.ModelSpec) -> Target:
-    return Target(
-        model=spec.name,
-        version=_version_of(spec),
-        label=_label_of(spec),
-        signature=spec.signature_name,
-    )
+    version, label = _choice(spec)
+    return Target(model=spec.name, version=version, label=label, signature=spec.signature_name)
 
 
-def _version_of(spec: wire.ModelSpec) -> str | None:
-    return str(spec.version.value) if spec.HasField("version") else None
-
-
-def _label_of(spec: wire.ModelSpec) -> str | None:
-    return spec.version_label if spec.HasField("version_label") else None
+def _choice(spec: wire.ModelSpec) -> tuple[str | None, str | None]:
+    """The version and the label asked for, of which at most one is there."""
+    choice = spec.WhichOneof("version_choice")
+    if choice is None:
+        return None, None
+    if choice == "version":
+        return str(spec.version.value), None
+    return None, spec.version_label
 
 
 def _write_spec(spec: wire.ModelSpec, model: str, version: str | None, label: str | None) -> None:

@@ -152,6 +152,15 @@ def test_states_without_a_name_are_left_out_and_odd_codes_kept() -> None:
     assert written[0].error_code == "UNKNOWN"
 
 
+def test_a_version_that_is_no_integer_has_no_status_here() -> None:
+    statuses_ = (
+        VersionStatus(version="v1", state="AVAILABLE"),
+        VersionStatus(version="1", state="AVAILABLE"),
+    )
+    (status,) = tfs_proto.decode_status(tfs_proto.encode_status(statuses_))
+    assert status.version == "1"
+
+
 def test_metadata_without_signatures_is_refused() -> None:
     with pytest.raises(InvalidRequest, match="want 'signature_def'"):
         tfs_proto.decode_metadata(b"")

@@ -6,6 +6,7 @@ on PATH, else the stand-in on the tensorflow package; `oip` is the PyTorch serve
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 from collections.abc import Mapping
@@ -32,6 +33,7 @@ __all__ = [
 MODEL_SERVER = "tensorflow_model_server"
 _GRACE_S = 30.0  # the servers' own drain takes at most 25 s
 _MARGIN_S = 5.0
+_BACKENDS = 2  # that compute at the same time, in the demo
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,12 +44,16 @@ class Tools:
         root: The checkout; `state` in it is for what we write.
         model_server: `tensorflow_model_server`, None if it is not on PATH.
         torch_python, tf_python: The interpreters of the two environments, whether they exist or not.
+        threads: That each backend may compute with. All get the same, so that a comparison is of the
+            runtimes, and together no more than there are cores: OpenMP's barriers take ten times as
+            long when its threads wait for a core.
     """
 
     root: Path
     model_server: Path | None
     torch_python: Path
     tf_python: Path
+    threads: int
 
     @property
     def store(self) -> Path:
@@ -83,6 +89,7 @@ def find_tools() -> Tools:
         model_server=None if found is None else Path(found),
         torch_python=root / ".venv-torch" / "bin" / "python",
         tf_python=root / ".venv-tf" / "bin" / "python",
+        threads=max(1, len(os.sched_getaffinity(0)) // _BACKENDS),
     )
 
 
@@ -109,11 +116,12 @@ def backend_launch(name: str, backend: BackendConfig, tools: Tools) -> Launch:
 
 def describe_backend(backend: BackendConfig, tools: Tools) -> str:
     """What a person should know of how it is served."""
+    threads = f"{tools.threads} thread{'' if tools.threads == 1 else 's'}"
     if backend.kind == "oip":
-        return "AOTInductor packages in the PyTorch server"
+        return f"AOTInductor packages in the PyTorch server, {threads}"
     if tools.model_server is not None:
-        return f"{MODEL_SERVER} ({tools.model_server})"
-    return f"stand-in on the tensorflow package (no {MODEL_SERVER} on PATH)"
+        return f"{MODEL_SERVER} ({tools.model_server}), {threads}"
+    return f"stand-in on the tensorflow package, {threads} (no {MODEL_SERVER} on PATH)"
 
 
 def gateway_launch(path: Path, config: Config, tools: Tools) -> Launch:
@@ -158,16 +166,19 @@ def _tfserving(backend: BackendConfig, tools: Tools) -> tuple[str, ...]:
             f"--port={port}",
             f"--model_config_file={tools.model_config}",
             "--file_system_poll_wait_seconds=1",
+            f"--tensorflow_intra_op_parallelism={tools.threads}",
         )
     python = _existing(tools.tf_python, "TensorFlow")
     module = ("-m", "serving.tf_serving.local", "--model-config-file", str(tools.model_config))
-    return (python, *module, "--host", host, "--port", str(port))
+    threads = ("--tensorflow-intra-op-parallelism", str(tools.threads))
+    return (python, *module, "--host", host, "--port", str(port), *threads)
 
 
 def _torch(backend: BackendConfig, tools: Tools) -> tuple[str, ...]:
     python = _existing(tools.torch_python, "PyTorch")
     module = ("-m", "serving.torch_server", "--model-store", str(tools.store))
-    return (python, *module, "--grpc", backend.address, "--rest", _rest_beside(backend))
+    addresses = ("--grpc", backend.address, "--rest", _rest_beside(backend))
+    return (python, *module, *addresses, "--threads", str(tools.threads))
 
 
 def _rest_beside(backend: BackendConfig) -> str:

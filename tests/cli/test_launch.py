@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 from pathlib import Path
 
@@ -40,6 +41,7 @@ def tools(tmp_path: Path) -> Tools:
         model_server=None,
         torch_python=tmp_path / "torch",
         tf_python=tmp_path / "tf",
+        threads=3,
     )
 
 
@@ -56,18 +58,14 @@ def test_the_stand_in_serves_where_the_binary_is_missing(config: Config, tools: 
         str(tools.tf_python),
         *("-m", "serving.tf_serving.local", "--model-config-file", str(tools.model_config)),
         *("--host", "127.0.0.1", "--port", "8500"),
+        *("--tensorflow-intra-op-parallelism", "3"),
     )
     assert describe_backend(config.backends["tf"], tools).startswith("stand-in")
 
 
 def test_the_real_server_is_preferred(config: Config, tools: Tools) -> None:
     """When it is on PATH."""
-    found = Tools(
-        root=tools.root,
-        model_server=Path("/usr/bin/tensorflow_model_server"),
-        torch_python=tools.torch_python,
-        tf_python=tools.tf_python,
-    )
+    found = dataclasses.replace(tools, model_server=Path("/usr/bin/tensorflow_model_server"))
     argv = backend_launch("tf", config.backends["tf"], found).argv
     assert argv[:2] == ("/usr/bin/tensorflow_model_server", "--port=8500")
     assert "stand-in" not in describe_backend(config.backends["tf"], found)
@@ -79,7 +77,7 @@ def test_the_real_server_is_preferred(config: Config, tools: Tools) -> None:
 def test_the_torch_server_s_rest_port_is_one_below(address: str, rest: str, tools: Tools) -> None:
     """As the configuration's comment says."""
     argv = backend_launch("torch", BackendConfig(kind="oip", address=address), tools).argv
-    assert argv[-4:] == ("--grpc", address, "--rest", rest)
+    assert argv[-6:] == ("--grpc", address, "--rest", rest, "--threads", "3")
 
 
 def test_a_missing_environment_names_the_command(config: Config, tools: Tools) -> None:

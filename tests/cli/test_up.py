@@ -79,6 +79,7 @@ def tools_in(folder: Path, root: Path) -> Tools:
         model_server=None,
         torch_python=folder / "no-torch",
         tf_python=folder / "no-tf",
+        threads=1,
     )
 
 

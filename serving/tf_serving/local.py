@@ -19,7 +19,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from tempfile import TemporaryFile
 
 from serving.tf_serving.config import ConfigError, ModelConfig
 from serving.tf_serving.events import EventLog
@@ -103,7 +102,8 @@ def _quiet_tensorflow() -> Iterator[None]:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     sys.stderr.flush()
     saved = os.dup(_STDERR)
-    with TemporaryFile() as greetings:
+    # In memory: a container's file system may be read-only.
+    with os.fdopen(os.memfd_create("greetings"), "w+b") as greetings:
         os.dup2(greetings.fileno(), _STDERR)
         try:
             yield

@@ -7,6 +7,7 @@ while a large model is being loaded.
 
 from __future__ import annotations
 
+import gc
 import socket
 import threading
 import traceback
@@ -61,6 +62,8 @@ class StandIn:
 
     def run(self) -> int:
         """Serve until `stop` is set, finish the calls that came in, and return the exit status."""
+        # TensorFlow's modules stay: a full collection that walks them stops every thread for half a second.
+        gc.freeze()
         follower = threading.Thread(target=self._follow, name="loader", daemon=True)
         follower.start()
         self._stop.wait()

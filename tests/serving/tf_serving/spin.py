@@ -1,4 +1,4 @@
-"""A SavedModel that takes as long as it is told: `steps` int64 [] in, the same number out.
+"""A SavedModel that takes as long as it is told: `steps` int64 [] in, 3 if left out; the same number out.
 
 Runs in the TensorFlow environment: `python -m tests.serving.tf_serving.spin DIRECTORY`.
 """
@@ -6,8 +6,10 @@ Runs in the TensorFlow environment: `python -m tests.serving.tf_serving.spin DIR
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import tensorflow as tf
+from tensorflow.core.protobuf import saved_model_pb2
 
 
 class Spin(tf.Module):  # type: ignore[misc]  # TensorFlow has no types here
@@ -21,6 +23,15 @@ class Spin(tf.Module):  # type: ignore[misc]  # TensorFlow has no types here
         return {"steps": tf.cast(matrix[0, 0], tf.int64) * steps}
 
 
-if __name__ == "__main__":
+def write(directory: Path) -> None:
     model = Spin()
-    tf.saved_model.save(model, sys.argv[1], signatures={"serving_default": model.spin})
+    tf.saved_model.save(model, str(directory), signatures={"serving_default": model.spin})
+    # TensorFlow reads defaults of inputs, but has no way to write them.
+    message = saved_model_pb2.SavedModel.FromString((directory / "saved_model.pb").read_bytes())
+    signature = message.meta_graphs[0].signature_def["serving_default"]
+    signature.defaults["steps"].CopyFrom(tf.make_tensor_proto(3, tf.int64))
+    (directory / "saved_model.pb").write_bytes(message.SerializeToString())
+
+
+if __name__ == "__main__":
+    write(Path(sys.argv[1]))

@@ -109,6 +109,13 @@ def test_the_image_serves_the_models_of_the_store(root: Path) -> None:
     )
 
 
+def test_the_image_and_the_cluster_serve_the_same_models(root: Path) -> None:
+    for name in ("models.config", "monitoring.config"):
+        here = (root / "serving/tf_serving" / name).read_text().splitlines(keepends=True)
+        plain = "".join(line for line in here if not line.startswith("#"))
+        assert plain == (root / "k8s/base/config/tf-serving" / name).read_text()
+
+
 @given(st.lists(configs, max_size=3))
 def test_the_text_is_plain_ascii_and_balanced(models: list[ModelConfig]) -> None:
     text = render(models)

@@ -24,9 +24,9 @@ PREDICT = "/tensorflow.serving.PredictionService/Predict"
 STATUS = "/tensorflow.serving.ModelService/GetModelStatus"
 
 
-def predict(channel: grpc.Channel, model: str, tensor: Tensor) -> InferResponse:
+def predict(channel: grpc.Channel, model: str, *tensors: Tensor) -> InferResponse:
     call: grpc.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(PREDICT)
-    request = tfs_proto.encode_request(InferRequest(model=model, inputs=(tensor,)))
+    request = tfs_proto.encode_request(InferRequest(model=model, inputs=tensors))
     return tfs_proto.decode_response(call(request, timeout=TIMEOUT_S))
 
 
@@ -63,6 +63,7 @@ class Living:
 def living(
     start_stand_in: StartStandIn,
     golden_models: Path,
+    spin_store: Path,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Living]:
     store = tmp_path_factory.mktemp("store")
@@ -74,11 +75,14 @@ def living(
         ModelConfig(name=name, base_path="/replaced/by/the/store")
         for name in ("changing", "later", "mixed", "steady", "verified")
     ]
-    elsewhere = ModelConfig(name="elsewhere", base_path="/replaced/by/a/flag")
+    configs += [
+        ModelConfig(name=name, base_path="/replaced/by/a/flag") for name in ("elsewhere", "spin")
+    ]
     process = start_stand_in(
-        [*configs, elsewhere],
+        configs,
         *["--model-store", str(store), "--file-system-poll-wait-seconds", "0.05"],
         *["--model-base-path", f"elsewhere={golden_models / 'saved_model_half_plus_two_cpu'}"],
+        *["--model-base-path", f"spin={spin_store}"],
     )
     with process.channel() as channel:
         yield Living(process, channel, store)
@@ -87,6 +91,12 @@ def living(
 def test_paths_on_the_command_line_replace_those_in_the_file(living: Living) -> None:
     assert halve(living.channel, "elsewhere", 2.0) == ("123", 3.0)
     assert halve(living.channel, "steady", 2.0) == ("1", 3.0)
+
+
+def test_an_input_with_a_default_may_be_left_out(living: Living) -> None:
+    assert int(predict(living.channel, "spin").outputs[0].array) == 3
+    steps = Tensor("steps", "INT64", np.array(5, np.int64))
+    assert int(predict(living.channel, "spin", steps).outputs[0].array) == 5
 
 
 def test_versions_come_and_go_while_it_serves(living: Living, golden_models: Path) -> None:

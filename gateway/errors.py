@@ -16,7 +16,9 @@
     └── BackendError           the backend's
         ├── BackendUnavailable     it cannot be reached, or it went away mid-batch
         ├── BackendTimeout         it did not answer before the batch's deadline
+        ├── BackendBusy            it is full: its queue, not ours
         ├── BackendRefused         it answered with an error of its own
+        │   └── InputRefused           which says that the input is at fault
         └── BackendInvalid         it answered with the wrong names, dtypes, shapes or rows
 
 Rules: each class holds plain values (`http_status`, `grpc_code`, `reason`, `retryable`), so that this
@@ -29,6 +31,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 __all__ = [
+    "BackendBusy",
     "BackendError",
     "BackendInvalid",
     "BackendRefused",
@@ -40,6 +43,7 @@ __all__ = [
     "DeadlineExceeded",
     "GatewayBusy",
     "GatewayError",
+    "InputRefused",
     "InvalidRequest",
     "NotReady",
     "QueueFull",
@@ -185,6 +189,15 @@ class BackendTimeout(BackendError):
     reason = "backend_timeout"
 
 
+class BackendBusy(BackendError):
+    """The backend's own queue is full; nothing was computed."""
+
+    http_status = 503
+    grpc_code = "UNAVAILABLE"
+    reason = "backend_busy"
+    retryable = True
+
+
 class BackendRefused(BackendError):
     """The backend answered with an error; its text is passed on.
 
@@ -197,6 +210,17 @@ class BackendRefused(BackendError):
     def __init__(self, message: str, *, path: str = "", code: str = "") -> None:
         super().__init__(message, path=path)
         self.code = code
+
+
+class InputRefused(BackendRefused):
+    """The backend says that the input is wrong: the caller's fault, found out late.
+
+    For what a signature cannot tell: a token out of range, a sequence too long for the model.
+    """
+
+    http_status = 400
+    grpc_code = "INVALID_ARGUMENT"
+    reason = "input_refused"
 
 
 class BackendInvalid(BackendError):

@@ -4,7 +4,10 @@ Used only where a backend is called, as `with map_errors(...)` around the one aw
 
     UNAVAILABLE, a closed channel    -> BackendUnavailable
     DEADLINE_EXCEEDED                -> BackendTimeout
-    any other status                 -> BackendRefused, with the backend's text and code
+    RESOURCE_EXHAUSTED               -> BackendBusy
+    INVALID_ARGUMENT, OUT_OF_RANGE,
+    FAILED_PRECONDITION              -> InputRefused, with the backend's text and code
+    any other status                 -> BackendRefused, with the same
 
 `map_lookup_errors` is for questions about a model: there, NOT_FOUND is an answer (`UnknownModel`).
 `map_unreadable` goes around the decoding of an answer: the codecs blame the sender, which is the backend
@@ -20,16 +23,27 @@ from contextlib import contextmanager
 import grpc
 
 from gateway.errors import (
+    BackendBusy,
     BackendInvalid,
     BackendRefused,
     BackendTimeout,
     BackendUnavailable,
     CallerError,
     GatewayError,
+    InputRefused,
     UnknownModel,
 )
 
 __all__ = ["map_errors", "map_lookup_errors", "map_unreadable"]
+
+# TF Serving answers FAILED_PRECONDITION where a batch's shapes do not fit its model.
+_INPUT_AT_FAULT = frozenset(
+    {
+        grpc.StatusCode.INVALID_ARGUMENT,
+        grpc.StatusCode.OUT_OF_RANGE,
+        grpc.StatusCode.FAILED_PRECONDITION,
+    }
+)
 
 
 @contextmanager
@@ -89,7 +103,11 @@ def _translate(exc: grpc.aio.AioRpcError, where: str) -> GatewayError:
         return BackendUnavailable(f"{where} cannot be reached: {details}")
     if code is grpc.StatusCode.DEADLINE_EXCEEDED:
         return BackendTimeout(f"{where} did not answer in time: {details}")
-    return BackendRefused(f"{where} refused with {code.name}: {details}", code=code.name)
+    # gRPC itself uses the same status for a message over its limit, which no waiting will cure.
+    if code is grpc.StatusCode.RESOURCE_EXHAUSTED and "larger than max" not in details:
+        return BackendBusy(f"{where} is full: {details}")
+    kind = InputRefused if code in _INPUT_AT_FAULT else BackendRefused
+    return kind(f"{where} refused with {code.name}: {details}", code=code.name)
 
 
 def _caller_is_cancelled() -> bool:

@@ -295,10 +295,20 @@ async def refuse(_: InferRequest) -> InferResponse:
     raise Refusal(grpc.StatusCode.INTERNAL, "out of cheese")
 
 
+async def refuse_input(_: InferRequest) -> InferResponse:
+    raise Refusal(grpc.StatusCode.INVALID_ARGUMENT, "token 99 is out of range")
+
+
+async def be_full(_: InferRequest) -> InferResponse:
+    raise Refusal(grpc.StatusCode.RESOURCE_EXHAUSTED, "queue of 8")
+
+
 @pytest.mark.parametrize(
     ("fault", "status", "text", "reason"),
     [
         (refuse, 500, "out of cheese", "backend_refused"),
+        (refuse_input, 400, "token 99 is out of range", "input_refused"),
+        (be_full, 503, "queue of 8", "backend_busy"),
         (answer_with(), 500, "answered with outputs []", "backend_invalid"),
         (
             answer_with(Tensor("y", "FP32", np.zeros((3, 4), np.float32))),

@@ -158,6 +158,7 @@ class WorkerProcess(asyncio.BufferedProtocol):
         finally:
             self.child.kill()
         await self.child.wait_closed()
+        self.child.close()
 
     # What the event loop calls.
 
@@ -182,7 +183,6 @@ class WorkerProcess(asyncio.BufferedProtocol):
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  # as above
         """The process ended, or one side hung up."""
         self._lost.set()
-        self.child.kill()  # a no-op if that is why; otherwise it must not live on unheard
         if (answer := self._take_pending()) is not None and not answer.done():
             answer.set_exception(WorkerLost(self.wait_gone))
 
@@ -219,10 +219,21 @@ class _Child(asyncio.SubprocessProtocol):
         self._last_lines: deque[str] = deque(maxlen=3)
         self._logged = 0
 
+    @property
+    def pid(self) -> int | None:
+        """The process id; None before it started."""
+        return self._transport.get_pid() if self._transport is not None else None
+
     def kill(self) -> None:
+        """End it now, if it has not ended."""
         if self._transport is not None:
             with suppress(ProcessLookupError):
                 self._transport.kill()
+
+    def close(self) -> None:
+        """Let go of it and its pipes."""
+        if self._transport is not None:
+            self._transport.close()
 
     async def wait_closed(self) -> None:
         """Wait, for a while, until the process has ended and all it wrote was read."""
@@ -232,8 +243,11 @@ class _Child(asyncio.SubprocessProtocol):
                     await self._closed.wait()
 
     async def wait_ended(self) -> str:
-        """How it ended, once it has; one that it started may keep its pipes open, so not for ever."""
+        """How it ended. One that hung up is given a moment to end by itself, then killed."""
         await self.wait_closed()
+        if not self._closed.is_set():
+            self.kill()
+            await self.wait_closed()
         status = self._transport.get_returncode() if self._transport is not None else None
         words = f" ({'; '.join(self._last_lines)})" if self._last_lines else ""
         return _describe_status(status) + words

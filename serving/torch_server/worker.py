@@ -18,6 +18,7 @@ import socket
 import sys
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -151,8 +152,9 @@ def _confine(parent_pid: int) -> None:
     if os.getppid() != parent_pid:
         sys.exit("the server went away")
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    # When memory runs out, a worker goes before the server does.
-    Path("/proc/self/oom_score_adj").write_text("500", encoding="ascii")
+    with suppress(OSError):  # some sandboxes have no such file
+        # When memory runs out, a worker goes before the server does.
+        Path("/proc/self/oom_score_adj").write_text("500", encoding="ascii")
 
 
 def _receive(control: socket.socket) -> Iterator[Frame]:

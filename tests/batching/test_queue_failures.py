@@ -210,6 +210,21 @@ def test_a_request_refused_alone_is_not_tried_again() -> None:
     run(main)
 
 
+def test_a_poison_request_fails_alone_while_the_queue_drains() -> None:
+    """Nothing is queued when it closes; the halves that come back still run."""
+
+    async def main() -> None:
+        backend = _refusing(0)
+        backend.answer = after(1.0, backend.answer)
+        async with open_arm(backend) as arm, asyncio.TaskGroup() as group:
+            asked = [group.create_task(outcome(arm.ask(value))) for value in range(3)]
+            await settle()
+            arm.queue.close()
+        assert [task.result() for task in asked] == ["BackendRefused: cannot read [0]", [2], [4]]
+
+    run(main)
+
+
 @pytest.mark.parametrize("code", ["NOT_FOUND", "RESOURCE_EXHAUSTED", "PERMISSION_DENIED"])
 def test_a_refusal_that_no_single_request_caused_is_not_tried_again(code: str) -> None:
     async def main() -> None:

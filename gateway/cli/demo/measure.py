@@ -7,10 +7,10 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from gateway.cli.calls import metric_sums
 from gateway.cli.demo.callers import Caller, CallFailed
+from gateway.cli.demo.comparison import Numbers
 from gateway.cli.demo.findings import Evidence
 from gateway.cli.demo.samples import Surface, plan_blocks
 from gateway.cli.demo.traffic import Sent, Subject, answer_all, run_block, warm_up
@@ -18,9 +18,6 @@ from gateway.cli.terminal import CommandError, Terminal
 from gateway.config import ModelConfig
 from model_store.held_out import TEST_SET, HeldOut
 from model_store.manifest import Manifest, ManifestError, versions
-
-if TYPE_CHECKING:
-    from gateway.cli.demo.comparison import Numbers
 
 __all__ = ["Candidate", "measure", "open_candidate"]
 
@@ -77,12 +74,10 @@ async def measure(
     """
     subject, config = candidate.subject, candidate.config
     name = subject.model
-    reference: dict[str, Numbers] = {}
     try:
         await warm_up(subject, callers, list(config.arms))
-        for arm in config.arms:
-            terminal.status(f"{name}: the whole test set, {subject.held_out.rows} rows, to {arm}")
-            reference[arm] = await answer_all(subject, callers, arm)
+        terminal.status(f"{name}: the whole test set, {subject.held_out.rows} rows, to every arm")
+        reference = await _ask_all(subject, callers, list(config.arms))
     except CallFailed as exc:
         raise CommandError(f"{name} does not answer, without any load: {exc}") from exc
     before = await _counts(admin, name)
@@ -104,6 +99,18 @@ async def measure(
         rtol=candidate.rtol,
         took_s=took_s,
     )
+
+
+async def _ask_all(
+    subject: Subject, callers: Mapping[Surface, Caller], arms: list[str]
+) -> dict[str, Numbers]:
+    """Every arm's answers to the whole test set, asked side by side; CallFailed if one is missing."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            asked = {arm: group.create_task(answer_all(subject, callers, arm)) for arm in arms}
+    except ExceptionGroup as errors:
+        raise errors.exceptions[0] from errors
+    return {arm: task.result() for arm, task in asked.items()}
 
 
 async def _run_blocks(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -112,6 +113,7 @@ def test_every_protocol_carries_the_traffic_and_nothing_is_wrong(
     assert found.split.moved == found.split.misplaced == ()
     assert found.agreements["torch"].same == found.test_rows == 20
     assert sum(one.rows for one in found.steadiness.values()) == found.rows
+    assert json.loads(json.dumps(dataclasses.asdict(found)))["model"] == found.model
     text = "\n".join(describe(found, terminal))
     assert "every user kept one arm" in text
     assert "torch ÷ tf" in text

@@ -73,12 +73,9 @@ def prepare(environment: Environment, **_: object) -> None:
     if not environment.stop_timeout:
         # What was sent is waited for, so that the gateway's counts and ours can be compared.
         environment.stop_timeout = options.request_timeout
-    if options.num_users is not None and options.num_users < len(kinds):
-        _log.warning(
-            "%d users are too few for %d dialects: some are not tried",
-            options.num_users,
-            len(kinds),
-        )
+    users = options.num_users or 1
+    if options.headless and users < len(kinds):
+        _log.warning("too few users (%d) for %d dialects: some are not tried", users, len(kinds))
     # gevent's clock stood still while everything was imported and encoded; a run would end too early by that.
     gevent.get_hub().loop.update_now()
 

@@ -10,10 +10,13 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 
+import gateway
 import model_store
 import serving
 from model_store.records import Framework
@@ -23,6 +26,7 @@ __all__ = ["Environments", "Step", "StepFailed", "run_steps"]
 STEP_TIMEOUT_S = 900.0
 _END_TIMEOUT_S = 10.0
 _TAIL_LINES = 25
+_ENDING = (signal.SIGINT, signal.SIGTERM)
 
 
 class StepFailed(Exception):
@@ -43,7 +47,9 @@ class Environments:
     tensorflow: Path
     cache: Path
     roots: tuple[Path, ...] = tuple(
-        dict.fromkeys(Path(package.__path__[0]).parent for package in (model_store, serving))
+        dict.fromkeys(
+            Path(package.__path__[0]).parent for package in (model_store, serving, gateway)
+        )
     )
 
     def python(self, framework: Framework) -> Path:
@@ -79,6 +85,8 @@ class Step:
 def run_steps(environments: Environments, steps: Sequence[Step]) -> None:
     """Run the steps at the same time and wait for all; none is left running, whatever happens.
 
+    To be called in the main thread, where signals arrive.
+
     Raises:
         StepFailed: the first of them that failed, or took longer than `STEP_TIMEOUT_S`.
     """
@@ -87,13 +95,36 @@ def run_steps(environments: Environments, steps: Sequence[Step]) -> None:
     running: list[tuple[Step, subprocess.Popen[bytes]]] = []
     try:
         for step in steps:
-            process = _start(environments, step, variables)
-            running.append((step, process))
+            with _undisturbed():  # between its start and `append`, nobody would end it
+                running.append((step, _start(environments, step, variables)))
         for step, process in running:
             _wait(step, process, deadline)
     finally:
-        for _, process in running:
-            _end(process)
+        with _undisturbed():
+            for _, process in running:
+                _end(process)
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Hold back the signals that end this process until the block is over; main thread only.
+
+    Python's own handlers are exchanged, because a signal that one thread blocks may reach another
+    (numpy has some).
+    """
+    late: list[int] = []
+
+    def remember(number: int, _frame: FrameType | None) -> None:
+        late.append(number)
+
+    before = {number: signal.signal(number, remember) for number in _ENDING}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        for missed in late:
+            signal.raise_signal(missed)
 
 
 def _start(

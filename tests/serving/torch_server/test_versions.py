@@ -26,6 +26,7 @@ class Traffic:
     def __init__(self, server: RunningServer) -> None:
         self._server = server
         self._stop = threading.Event()
+        self._news = threading.Condition()
         self._threads = [threading.Thread(target=self._ask) for _ in range(4)]
         self.versions: list[str] = []
         self.errors: list[Exception] = []
@@ -35,15 +36,18 @@ class Traffic:
             while not self._stop.is_set():
                 try:
                     answer = client.infer("mlp", grpc_inputs(X), client_timeout=TIMEOUT_S)
-                    self.versions.append(answer.get_response().model_version)
+                    with self._news:
+                        self.versions.append(answer.get_response().model_version)
+                        self._news.notify_all()
                 except Exception as exc:  # noqa: BLE001  # whatever it is, the test wants to know
                     self.errors.append(exc)
                     return
 
     def wait_for(self, version: str) -> None:
-        """Wait until this version has answered a request that came after now."""
-        seen = len(self.versions)
-        until(lambda: version in self.versions[seen:], f"version {version} answers")
+        """Wait until this version answers."""
+        with self._news:
+            seen = len(self.versions)
+            assert self._news.wait_for(lambda: version in self.versions[seen:], TIMEOUT_S)
 
     @contextmanager
     def flowing(self) -> Iterator[Traffic]:
@@ -69,8 +73,8 @@ def test_versions_come_and_go_under_traffic_and_nothing_is_lost(
         traffic.wait_for("2")
         unpublish(store, "mlp/1")
         server.wait_for("version_unloaded", version="1")
-        unpublish(store, "mlp/2")
         publish(store, "mlp/10", packages.data("mlp-1"), MLP)
+        unpublish(store, "mlp/2")  # while 10 is loading: it serves until that is done
         server.wait_for("version_unloaded", version="2")
         traffic.wait_for("10")
     assert traffic.errors == []

@@ -164,7 +164,7 @@ class Plan(Generic[T]):
         return min(first[0], self._ready_at(oldest))
 
     def _check_room(self, entries: Sequence[Entry[T]]) -> None:
-        rows = sum([entry.weight for entry in entries])
+        rows = entries[0].weight if len(entries) == 1 else sum([entry.weight for entry in entries])
         if self._lines.rows + rows > self._max_queued_rows:
             raise QueueFull(
                 f"{self._lines.rows} rows are queued and at most {self._max_queued_rows} may be,"

@@ -7,7 +7,7 @@ once; the bounds; and `wake_at` both ways: something is due then, and nothing is
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -23,67 +23,9 @@ from gateway.batching import BatchKey, BatchLimits
 from gateway.batching.entry import Batch, Entry
 from gateway.batching.plan import Plan
 from gateway.errors import QueueFull
+from tests.batching.naive_plan import NaivePlan, Waiting
 
 _KEYS = [BatchKey(name, "", (), (), (), batchable=name != "alone") for name in ("a", "b", "alone")]
-
-
-@dataclass(frozen=True)
-class Waiting:
-    """A queued request as the model sees it; `group` names those it may share a batch with."""
-
-    id: int
-    rows: int
-    arrived: float
-    deadline: float
-    group: object
-    is_closed: bool
-
-    @property
-    def weight(self) -> int:
-        return max(self.rows, 1)
-
-
-@dataclass
-class Model:
-    """The specification, with no thought of speed."""
-
-    limits: BatchLimits
-    queue: list[Waiting]
-    delay_s: float
-    in_flight: int = 0
-
-    def ready(self, now: float, reserve_s: float) -> tuple[list[Waiting], str] | None:
-        """What `take` should return, if nothing that is queued were to expire before."""
-        queue = [w for w in self.queue if w.deadline > now]
-        if not queue or self.in_flight >= self.limits.max_in_flight:
-            return None
-        oldest = queue[0]
-        full = [w for w in queue if self._is_full(w.group, queue)]
-        at_risk = [w for w in queue if w.deadline - reserve_s <= now]
-        if oldest in full:
-            return self._prefix(oldest.group, queue), "full"
-        if not self.delay_s:
-            return self._prefix(oldest.group, queue), "slot_free"
-        if oldest.arrived + self.delay_s <= now:
-            return self._prefix(oldest.group, queue), "delay"
-        if at_risk:
-            nearest = min(at_risk, key=lambda w: (w.deadline, w.id))
-            return self._prefix(nearest.group, queue), "deadline"
-        return (self._prefix(full[0].group, queue), "full") if full else None
-
-    def _is_full(self, group: object, queue: list[Waiting]) -> bool:
-        line = [w for w in queue if w.group == group]
-        return line[0].is_closed or sum(w.rows for w in line) >= self.limits.max_batch_rows
-
-    def _prefix(self, group: object, queue: list[Waiting]) -> list[Waiting]:
-        batch: list[Waiting] = []
-        for waiting in queue:
-            if waiting.group != group:
-                continue
-            if batch and sum(w.rows for w in [*batch, waiting]) > self.limits.max_batch_rows:
-                break
-            batch.append(waiting)
-        return batch
 
 
 class PlanMachine(RuleBasedStateMachine):
@@ -100,7 +42,7 @@ class PlanMachine(RuleBasedStateMachine):
     )
     def start(self, limits: BatchLimits) -> None:
         self.plan: Plan[str] = Plan(limits)
-        self.model = Model(limits, [], limits.max_delay_s)
+        self.model = NaivePlan(limits, [], limits.max_delay_s)
         self.now = 0.0
         self.ids = 0
         self.flights: list[tuple[Batch[str], list[Waiting]]] = []

@@ -15,7 +15,6 @@ from gateway.batching.collate import JOIN_ON_LOOP_BYTES
 from gateway.messages import Deadline
 from gateway.tensors import Tensor
 from tests.batching.fakes import (
-    Arm,
     FakeBackend,
     after,
     key_of,
@@ -184,74 +183,6 @@ def test_a_full_queue_refuses_at_once_and_says_how_full_it_is() -> None:
             expired=0,
             left=0,
         )
-
-    run(main)
-
-
-def test_closing_answers_all_that_was_accepted_and_nothing_after() -> None:
-    async def main() -> None:
-        backend = FakeBackend(after(1.0))
-        async with open_arm(backend, BatchLimits(max_batch_rows=1)) as arm:
-            async with asyncio.TaskGroup() as group:
-                asked = [group.create_task(arm.ask(value)) for value in range(4)]
-                await settle()
-                arm.queue.close()
-                refusal = await outcome(arm.ask(9))
-                assert refusal == "NotReady: iris/tf: takes no more requests"
-                assert "closed" in repr(arm.queue)
-            assert [task.result() for task in asked] == [[0], [2], [4], [6]]
-
-    run(main)
-
-
-def test_an_empty_queue_closes_at_once() -> None:
-    async def main() -> None:
-        async with open_arm(FakeBackend()) as arm:
-            arm.queue.close()
-            arm.queue.close()
-        assert arm.loop.time() == 0.0
-
-    run(main)
-
-
-def test_requests_that_come_before_the_queue_is_served_wait_for_it() -> None:
-    """Their deadlines hold meanwhile."""
-
-    async def main() -> None:
-        backend = FakeBackend()
-        arm = Arm(backend)
-        async with asyncio.TaskGroup() as group:
-            patient = group.create_task(outcome(arm.ask(1)))
-            hasty = group.create_task(outcome(arm.ask(2, timeout_s=1.0)))
-            await asyncio.sleep(2.0)
-            assert str(hasty.result()).startswith("DeadlineExceeded")
-            assert not backend.calls
-            group.create_task(arm.queue.serve())
-            assert await patient == [2]
-            arm.queue.close()
-
-    run(main)
-
-
-def test_a_cancelled_queue_leaves_nobody_waiting() -> None:
-    """Neither in flight nor queued; the backend's call is cancelled, and nothing new is sent."""
-
-    async def main() -> None:
-        backend = FakeBackend(when_told)
-        arm = Arm(backend, BatchLimits(max_batch_rows=1))
-        async with asyncio.TaskGroup() as group:
-            serving = group.create_task(arm.queue.serve())
-            asked = [group.create_task(outcome(arm.ask(value))) for value in range(3)]
-            await settle()
-            serving.cancel()
-        assert [task.result() for task in asked] == [
-            "NotReady: iris/tf: stopped while the request was in flight",
-            "NotReady: iris/tf: stopped",
-            "NotReady: iris/tf: stopped",
-        ]
-        assert [call.was_cancelled for call in backend.calls] == [True]
-        assert await outcome(arm.ask(1)) == "NotReady: iris/tf: takes no more requests"
-        assert arm.records[0].outcome == "not_ready"
 
     run(main)
 

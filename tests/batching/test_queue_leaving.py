@@ -167,33 +167,3 @@ def test_leaving_after_any_number_of_turns_of_the_loop_hurts_nobody(turns: int) 
         assert statistics.answered + statistics.left == statistics.accepted
 
     run(main)
-
-
-def test_a_closed_queue_whose_last_caller_leaves_is_drained() -> None:
-    """The last one queued, behind a batch that is in flight for another."""
-
-    async def main() -> None:
-        backend = FakeBackend(after(1.0))
-        async with open_arm(backend, _ONE_ROW) as arm, asyncio.TaskGroup() as group:
-            group.create_task(arm.ask(1))
-            leaver = group.create_task(arm.ask(2))
-            await settle()
-            arm.queue.close()
-            leaver.cancel()
-        assert backend.batches == [[1]]
-
-    run(main)
-
-
-def test_a_closed_queue_whose_last_batch_is_left_is_drained() -> None:
-    async def main() -> None:
-        backend = FakeBackend(when_told)
-        async with open_arm(backend) as arm, asyncio.TaskGroup() as group:
-            leaver = group.create_task(arm.ask(1))
-            await settle()
-            arm.queue.close()
-            await settle()
-            leaver.cancel()
-        assert backend.calls[0].was_cancelled
-
-    run(main)

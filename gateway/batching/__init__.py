@@ -14,8 +14,8 @@
 
 Every arm has one `BatchQueue`. Its promises:
 
-- A batch is chosen at the moment a backend slot is free for it, not earlier. There is no timer unless
-  `max_delay_s` is above 0.
+- A batch is chosen at the moment a backend slot is free for it, not earlier, and does not wait for
+  company then, unless `max_delay_s` is above 0.
 - Rows are counted, not requests, and requests of different keys never share a batch.
 - A caller that leaves never affects its batch-mates; a batch that nobody waits for is not sent, and
   is cancelled if it was.

@@ -14,7 +14,6 @@ import os
 import signal
 import socket
 import sys
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -32,7 +31,7 @@ _STDERR = 2
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Serve until a signal; return 0 after a drain, 2 if it could not start, 1 if it broke."""
+    """Serve until a signal; return 0 after a drain, 2 if it could not start, 1 if calls were left or it broke."""
     settings = read_arguments(arguments)
     report = EventLog(sys.stderr)
     _on_signals(lambda: os._exit(0))  # there is nothing to finish yet
@@ -46,10 +45,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with _quiet_tensorflow():
         # Seconds of import: whatever can go wrong without it has gone wrong by now.
         from serving.tf_serving.standin import StandIn  # noqa: PLC0415
-    stop = threading.Event()
-    stand_in = StandIn(models, settings, reserved=reserved, stop=stop, report=report)
-    # Whoever sends a second signal is not kept waiting.
-    _on_signals(lambda: os._exit(_EXIT_FORCED) if stop.is_set() else stop.set())
+    stand_in = StandIn(models, settings, reserved=reserved, report=report)
+
+    def stop() -> None:
+        if stand_in.is_stopping:  # whoever sends a second signal is not kept waiting
+            os._exit(_EXIT_FORCED)
+        stand_in.request_stop()
+
+    _on_signals(stop)
     return stand_in.run()
 
 
@@ -117,4 +120,6 @@ def _quiet_tensorflow() -> Iterator[None]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    status = main()
+    # Not sys.exit: it would wait for calls that were left inside TensorFlow, which nothing can interrupt.
+    os._exit(status)

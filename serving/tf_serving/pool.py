@@ -28,7 +28,7 @@ class CallPool(ThreadPoolExecutor):
         super().__init__(threads, thread_name_prefix="predict")
         self.max_calls = threads + max_queued
         self.calls = 0
-        self._count_lock = threading.Lock()
+        self._changed = threading.Condition(threading.Lock())
 
     @property
     def has_room(self) -> bool:
@@ -37,16 +37,23 @@ class CallPool(ThreadPoolExecutor):
 
     def submit(self, fn: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs) -> Future[_T]:
         """Queue a call; it counts until it has finished, cancelled or not."""
-        with self._count_lock:
+        with self._changed:
             self.calls += 1
         return super().submit(self._count_out, fn, *args, **kwargs)
+
+    def wait_until_idle(self, timeout_s: float) -> bool:
+        """Wait until every call has finished; False if some have not by then."""
+        with self._changed:
+            return self._changed.wait_for(lambda: not self.calls, timeout_s)
 
     def _count_out(self, fn: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs) -> _T:
         try:
             return fn(*args, **kwargs)
         finally:
-            with self._count_lock:
+            with self._changed:
                 self.calls -= 1
+                if not self.calls:
+                    self._changed.notify_all()
 
     def __repr__(self) -> str:
         return f"<CallPool {self.calls} of {self.max_calls} calls>"

@@ -12,7 +12,7 @@ it); malformed → the real server's code and words.
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import NoReturn, TypeAlias
 
@@ -45,7 +45,8 @@ class ModelServices(grpc.GenericRpcHandler):
     def __init__(self, served: ServedModels, pool: CallPool, report: Report) -> None:
         self._pool = pool
         self._report = report
-        self._full = _endpoint(self._turn_away)
+        # Declared as a stream, so that grpcio does not wait for a message that nobody will read.
+        self._full: _Endpoint = grpc.stream_unary_rpc_method_handler(self._turn_away)
         self._endpoints = {
             _PREDICT: _endpoint(self._method(_predict(served)), pool),
             _METADATA: _endpoint(self._method(_metadata(served))),
@@ -77,7 +78,7 @@ class ModelServices(grpc.GenericRpcHandler):
 
         return method
 
-    def _turn_away(self, _data: bytes, context: grpc.ServicerContext) -> NoReturn:
+    def _turn_away(self, _messages: Iterator[bytes], context: grpc.ServicerContext) -> NoReturn:
         _abort(
             context,
             "RESOURCE_EXHAUSTED",

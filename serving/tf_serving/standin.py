@@ -15,6 +15,7 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
+from queue import SimpleQueue
 
 import grpc
 
@@ -31,6 +32,8 @@ from serving.tf_serving.settings import Settings
 __all__ = ["StandIn"]
 
 _QUESTION_THREADS = 1  # for status and metadata: answers from memory
+_MAX_QUESTIONS = 64  # beyond what the pool holds: questions, and calls about to be turned away
+_LAST_WORDS_S = 1.0
 
 
 class StandIn:
@@ -42,13 +45,14 @@ class StandIn:
         settings: Settings,
         *,
         reserved: socket.socket,
-        stop: threading.Event,
         report: Report,
     ) -> None:
         """Nothing is loaded or answered yet; `reserved` is bound to the port that will be listened on."""
         self._settings = settings
-        self._stop = stop
         self._report = report
+        self._reserved = reserved
+        self._stop = threading.Event()
+        self._stop_requests: SimpleQueue[None] = SimpleQueue()
         self._has_failed = False
         served = ServedModels(models)
         self._loader = Loader(models, served, partial(_load, settings), report=report)
@@ -57,21 +61,35 @@ class StandIn:
             ThreadPoolExecutor(_QUESTION_THREADS, thread_name_prefix="question"),
             handlers=[ModelServices(served, self._pool, report)],
             options=_channel_options(settings),
+            maximum_concurrent_rpcs=self._pool.max_calls + _MAX_QUESTIONS,
         )
-        self._reserved = reserved
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether it has begun to drain."""
+        return self._stop.is_set()
+
+    def request_stop(self) -> None:
+        """Begin to drain; may be called from a signal's reaction, where no lock may be taken."""
+        self._stop_requests.put(None)
 
     def run(self) -> int:
-        """Serve until `stop` is set, finish the calls that came in, and return the exit status."""
+        """Serve until asked to stop; return 0 if all that came in was finished, else 1.
+
+        Threads inside TensorFlow may still run afterwards; only the end of the process ends them.
+        """
         # TensorFlow's modules stay: a full collection that walks them stops every thread for half a second.
         gc.freeze()
         follower = threading.Thread(target=self._follow, name="loader", daemon=True)
         follower.start()
-        self._stop.wait()
+        self._stop_requests.get()
+        self._stop.set()
         self._report("draining", calls=self._pool.calls)
         timeout_s = self._settings.drain_timeout_s
-        self._server.stop(timeout_s).wait(timeout_s + 1.0)
+        self._server.stop(timeout_s).wait(timeout_s + _LAST_WORDS_S)
+        is_idle = self._pool.wait_until_idle(_LAST_WORDS_S)
         self._report("stopped", calls=self._pool.calls)
-        return 1 if self._has_failed else 0
+        return 0 if is_idle and not self._has_failed else 1
 
     def _follow(self) -> None:
         """Load, open, follow the base paths. If this ends, the process does: it would serve stale models."""
@@ -86,7 +104,7 @@ class StandIn:
             self._has_failed = True
             self._report("loader_failed", traceback=traceback.format_exc())
         finally:
-            self._stop.set()
+            self.request_stop()
 
     def _open(self) -> None:
         """Listen, now that there is something to answer with: what a client that can connect expects."""

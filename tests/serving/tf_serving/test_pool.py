@@ -26,6 +26,16 @@ def test_there_is_room_until_the_queue_is_full() -> None:
         gate.set()
 
 
+def test_waiting_for_the_last_call_ends_with_it_or_in_time() -> None:
+    gate = threading.Event()
+    with CallPool(threads=1, max_queued=0) as pool:
+        assert pool.wait_until_idle(0)
+        pool.submit(gate.wait, 30)
+        assert not pool.wait_until_idle(0)
+        gate.set()
+        assert pool.wait_until_idle(30)
+
+
 def test_a_call_that_fails_leaves_its_place() -> None:
     with CallPool(threads=1, max_queued=0) as pool:
         error = pool.submit(int, "x").exception(30)

@@ -216,6 +216,21 @@ def test_a_signal_while_tensorflow_is_imported_ends_it_too(
     assert process.noise == []
 
 
+def test_a_call_that_does_not_end_is_left_when_the_time_is_up(
+    start_stand_in: StartStandIn, spin_store: Path
+) -> None:
+    models = [ModelConfig(name="spin", base_path=str(spin_store))]
+    process = start_stand_in(models, "--drain-timeout-seconds", "0.1")
+    with process.channel() as channel:
+        assert _spin(channel, 1).result(TIMEOUT_S)
+        call = _spin(channel, 2**40)
+        states(channel, "spin")
+        process.send(signal.SIGTERM)
+        assert process.exit_status() == 1
+        assert process.wait_for("stopped")["calls"] == 1
+        assert isinstance(call.exception(TIMEOUT_S), grpc.RpcError)
+
+
 def test_a_second_signal_does_not_wait_for_the_calls(
     start_stand_in: StartStandIn, spin_store: Path
 ) -> None:

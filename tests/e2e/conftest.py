@@ -60,7 +60,7 @@ def stack(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
         text = text.replace(old, new)
     config = tmp_path_factory.mktemp("up") / "tandem.toml"
     config.write_text(text)
-    argv = [root / ".venv/bin/tandem", "up", "--config", config]
+    argv = [str(root / ".venv/bin/tandem"), "up", "--config", str(config)]
     with subprocess.Popen(argv, cwd=root, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         printed = ""

@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Any, TypeAlias
 
 import grpc
 import numpy as np
@@ -17,6 +18,8 @@ import numpy as np
 from gateway.codecs import oip_proto, tfs_proto
 from gateway.messages import InferRequest, InferResponse, ModelDescription
 from gateway.tensors import Signature, Tensor, TensorSpec
+
+Context: TypeAlias = "grpc.aio.ServicerContext[bytes, bytes]"
 
 FLOATS = Signature(
     "serving_default",
@@ -59,7 +62,7 @@ class Arithmetic:
     models: frozenset[str] = frozenset(SIGNATURES)
 
     def compute(self, request: InferRequest) -> InferResponse:
-        inputs = {tensor.name: tensor.array for tensor in request.inputs}
+        inputs: dict[str, Any] = {tensor.name: tensor.array for tensor in request.inputs}
         outputs: list[Tensor] = []
         if request.model == "floats":
             y = np.asarray(inputs["x"] * np.float32(2) + np.float32(self.offset), np.float32)
@@ -78,9 +81,7 @@ class Arithmetic:
             signature=request.signature,
         )
 
-    async def answer(
-        self, request: InferRequest, context: grpc.aio.ServicerContext
-    ) -> InferResponse:
+    async def answer(self, request: InferRequest, context: Context) -> InferResponse:
         if request.model not in self.models:
             await context.abort(grpc.StatusCode.NOT_FOUND, "no such model")
         self.batches.append(request.inputs[0].shape[0])
@@ -129,22 +130,22 @@ class Gate:
 async def serving(model: Arithmetic, address: str = "127.0.0.1:0") -> AsyncIterator[Arithmetic]:
     """Serve `model` in both protocols until the block ends."""
 
-    async def predict(data: bytes, context: grpc.aio.ServicerContext) -> bytes:
+    async def predict(data: bytes, context: Context) -> bytes:
         return tfs_proto.encode_response(
             await model.answer(tfs_proto.decode_request(data), context)
         )
 
-    async def infer(data: bytes, context: grpc.aio.ServicerContext) -> bytes:
+    async def infer(data: bytes, context: Context) -> bytes:
         return oip_proto.encode_response(
             await model.answer(oip_proto.decode_request(data), context)
         )
 
-    async def tfs_metadata(data: bytes, context: grpc.aio.ServicerContext) -> bytes:
+    async def tfs_metadata(data: bytes, context: Context) -> bytes:
         target = tfs_proto.decode_metadata_request(data)
         await _check(model, target.model, context)
         return tfs_proto.encode_metadata(model.describe(target.model))
 
-    async def oip_metadata(data: bytes, context: grpc.aio.ServicerContext) -> bytes:
+    async def oip_metadata(data: bytes, context: Context) -> bytes:
         name, _ = oip_proto.decode_model_request(data)
         await _check(model, name, context)
         return oip_proto.encode_model_metadata(model.describe(name))
@@ -158,7 +159,7 @@ async def serving(model: Arithmetic, address: str = "127.0.0.1:0") -> AsyncItera
     }
     server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
     for service, methods in services.items():
-        handlers = {
+        handlers: dict[str, grpc.RpcMethodHandler[bytes, bytes]] = {
             name: grpc.unary_unary_rpc_method_handler(method) for name, method in methods.items()
         }
         server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, handlers),))
@@ -170,6 +171,6 @@ async def serving(model: Arithmetic, address: str = "127.0.0.1:0") -> AsyncItera
         await server.stop(None)
 
 
-async def _check(model: Arithmetic, name: str, context: grpc.aio.ServicerContext) -> None:
+async def _check(model: Arithmetic, name: str, context: Context) -> None:
     if name not in model.models:
         await context.abort(grpc.StatusCode.NOT_FOUND, "no such model")

@@ -35,6 +35,18 @@ def against(path: Path, scenario: Callable[[Stack, grpc.aio.Channel], Awaitable[
     asyncio.run(run())
 
 
+def method_of(
+    channel: grpc.aio.Channel, path: str
+) -> grpc.aio.UnaryUnaryMultiCallable[bytes, bytes]:
+    """The method as a call of bytes for bytes."""
+    return channel.unary_unary(path)
+
+
+def unary(channel: grpc.aio.Channel, method: str) -> grpc.aio.UnaryUnaryMultiCallable[bytes, bytes]:
+    """A method that takes and gives bytes."""
+    return channel.unary_unary(method)
+
+
 async def code_of(call: Awaitable[bytes]) -> tuple[grpc.StatusCode, str]:
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await call
@@ -45,10 +57,10 @@ def test_predict_and_model_infer_give_the_models_answer(tmp_path: Path) -> None:
     async def scenario(_: Stack, channel: grpc.aio.Channel) -> None:
         request = InferRequest(model="floats", inputs=(X,), id="mine")
         tfs = tfs_proto.decode_response(
-            await channel.unary_unary(PREDICT)(tfs_proto.encode_request(request))
+            await method_of(channel, PREDICT)(tfs_proto.encode_request(request))
         )
         oip = oip_proto.decode_response(
-            await channel.unary_unary(INFER)(oip_proto.encode_request(request))
+            await method_of(channel, INFER)(oip_proto.encode_request(request))
         )
         for answer in (tfs, oip):
             assert answer.outputs[0].array.tolist() == [[3, 5, 7, 9]]
@@ -63,7 +75,7 @@ def test_facts_come_as_trailing_metadata_when_asked(tmp_path: Path) -> None:
     async def scenario(_: Stack, channel: grpc.aio.Channel) -> None:
         data = tfs_proto.encode_request(InferRequest(model="floats", inputs=(X,)))
         metadata = (("x-tandem-explain", "1"), ("x-tandem-arm", "torch"), ("x-request-id", "abc"))
-        call = channel.unary_unary(PREDICT)(data, metadata=metadata)
+        call = method_of(channel, PREDICT)(data, metadata=metadata)
         await call
         trailing = dict(await call.trailing_metadata())
         assert trailing["x-request-id"] == "abc"
@@ -116,7 +128,7 @@ def test_the_callers_mistakes_have_their_codes(
 ) -> None:
     async def scenario(stack: Stack, channel: grpc.aio.Channel) -> None:
         encode = tfs_proto.encode_request if method == PREDICT else oip_proto.encode_request
-        got, details = await code_of(channel.unary_unary(method)(encode(request_)))
+        got, details = await code_of(method_of(channel, method)(encode(request_)))
         assert (got.name, text in details) == (code, True), details
         assert stack.count("tandem_requests_total") == 1
 
@@ -126,7 +138,7 @@ def test_the_callers_mistakes_have_their_codes(
 def test_bytes_that_are_no_message_are_an_invalid_argument(tmp_path: Path) -> None:
     async def scenario(stack: Stack, channel: grpc.aio.Channel) -> None:
         for method in (PREDICT, INFER):
-            code, _ = await code_of(channel.unary_unary(method)(b"\xff\xff\xff"))
+            code, _ = await code_of(method_of(channel, method)(b"\xff\xff\xff"))
             assert code is grpc.StatusCode.INVALID_ARGUMENT
         assert stack.count("tandem_requests_total", reason="invalid_request") == 2
 
@@ -138,10 +150,10 @@ def test_a_client_that_cancels_is_counted_and_its_mates_are_served(tmp_path: Pat
         gate = Gate()
         stack.backends["tf"].fault = gate
         data = tfs_proto.encode_request(InferRequest(model="tokens", inputs=(IDS,)))
-        first = channel.unary_unary(PREDICT)(data)
+        first = method_of(channel, PREDICT)(data)
         await gate.arrived.wait()
-        leaver = channel.unary_unary(PREDICT)(data)
-        mate = channel.unary_unary(PREDICT)(data)
+        leaver = method_of(channel, PREDICT)(data)
+        mate = method_of(channel, PREDICT)(data)
         await until(lambda: stack.count("tandem_queued_rows", model="tokens") >= 2)
         leaver.cancel()
         await until(lambda: stack.count("tandem_queued_rows", model="tokens") <= 1)
@@ -161,9 +173,9 @@ def test_a_grpc_deadline_reaches_the_queue(tmp_path: Path) -> None:
         gate = Gate()
         stack.backends["tf"].fault = gate
         data = tfs_proto.encode_request(InferRequest(model="tokens", inputs=(IDS,)))
-        first = channel.unary_unary(PREDICT)(data)
+        first = method_of(channel, PREDICT)(data)
         await gate.arrived.wait()
-        code, _ = await code_of(channel.unary_unary(PREDICT)(data, timeout=0.05))
+        code, _ = await code_of(method_of(channel, PREDICT)(data, timeout=0.05))
         assert code is grpc.StatusCode.DEADLINE_EXCEEDED
         gate.opened.set()
         await first
@@ -176,14 +188,14 @@ def test_metadata_and_status(tmp_path: Path) -> None:
     async def scenario(_: Stack, channel: grpc.aio.Channel) -> None:
         method = "/tensorflow.serving.PredictionService/GetModelMetadata"
         data = tfs_proto.encode_metadata_request(Target(model="floats"))
-        described = tfs_proto.decode_metadata(await channel.unary_unary(method)(data))
+        described = tfs_proto.decode_metadata(await method_of(channel, method)(data))
         assert described.signatures["serving_default"].inputs["x"].shape == (-1, 4)
         method = "/tensorflow.serving.ModelService/GetModelStatus"
         data = tfs_proto.encode_status_request(Target(model="floats"))
-        (status,) = tfs_proto.decode_status(await channel.unary_unary(method)(data))
+        (status,) = tfs_proto.decode_status(await method_of(channel, method)(data))
         assert (status.version, status.state) == ("1", "AVAILABLE")
         data = tfs_proto.encode_status_request(Target(model="none"))
-        code, _ = await code_of(channel.unary_unary(method)(data))
+        code, _details = await code_of(method_of(channel, method)(data))
         assert code is grpc.StatusCode.NOT_FOUND
 
     against(tmp_path, scenario)

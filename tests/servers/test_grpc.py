@@ -42,11 +42,6 @@ def method_of(
     return channel.unary_unary(path)
 
 
-def unary(channel: grpc.aio.Channel, method: str) -> grpc.aio.UnaryUnaryMultiCallable[bytes, bytes]:
-    """A method that takes and gives bytes."""
-    return channel.unary_unary(method)
-
-
 async def code_of(call: Awaitable[bytes]) -> tuple[grpc.StatusCode, str]:
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await call

@@ -90,7 +90,7 @@ class Metrics:
         )
         self.batch_departures = Counter(
             "tandem_batch_departures_total",
-            "Why each batch left when it did: full, slot_free or delay.",
+            "Why each batch left when it did: full, slot_free, delay or deadline.",
             (*arm, "role", "why"),
             registry=registry,
         )

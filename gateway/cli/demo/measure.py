@@ -50,9 +50,15 @@ def open_candidate(store: Path, model: str, config: ModelConfig) -> Candidate:
         held_out = HeldOut.load(folder / TEST_SET)
     except (ManifestError, OSError, KeyError, ValueError) as exc:
         raise CommandError(f"{folder}: no usable test set: {exc}") from exc
-    outputs = tuple(entry.name for entry in manifest.signature.outputs)
+    headers = [unit.removeprefix("header:").lower() for unit in config.split.unit]
+    subject = Subject(
+        model=model,
+        held_out=held_out,
+        outputs=tuple(entry.name for entry in manifest.signature.outputs),
+        unit_header=headers[0] if headers else "x-tandem-unit",
+    )
     return Candidate(
-        subject=Subject(model=model, held_out=held_out, outputs=outputs),
+        subject=subject,
         config=config,
         atol=manifest.parity.atol,
         rtol=manifest.parity.rtol,

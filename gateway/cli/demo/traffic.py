@@ -27,15 +27,21 @@ _FORCE_SURFACE: Surface = "TFS gRPC"
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Subject:
-    """A model under test. `output` is the output that is compared and decided by."""
+    """A model under test.
+
+    Attributes:
+        outputs: The names of its outputs.
+        unit_header: The header by which the gateway knows a user.
+    """
 
     model: str
     held_out: HeldOut
     outputs: tuple[str, ...]
+    unit_header: str = "x-tandem-unit"
 
     @property
     def output(self) -> str:
-        """The output that a caller acts on."""
+        """The output that a caller acts on, and that is compared."""
         return self.held_out.decision_output
 
 
@@ -138,7 +144,7 @@ async def _timed(planned: Planned, call: Call) -> _Ended:
 
 
 def _prepare(subject: Subject, planned: Planned, caller: Caller) -> Call:
-    headers = {"x-tandem-unit": planned.unit, "x-tandem-explain": "1"}
+    headers = {subject.unit_header: planned.unit, "x-tandem-explain": "1"}
     return caller.prepare(
         subject.model, subject.held_out.take(planned.rows), subject.outputs, headers
     )

@@ -67,8 +67,8 @@ def _problem(address: str) -> str | None:
         if exc.errno != errno.EADDRINUSE:
             return f"{address}: {exc.strerror}"
         holder = holder_of(port)
-        by = f"by {holder}; stop it" if holder else "by another user's process; stop it"
-        return f"{address} is taken {by}, or choose another port"
+        by = f"{holder}; stop it" if holder else "a process that we may not see, or by a connection"
+        return f"{address} is taken by {by}, or choose another port"
     return None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import io
 import os
 import signal
@@ -52,9 +53,18 @@ def test_a_taken_port_stops_the_start(config_file: Path, capsys: Capture) -> Non
     assert f"listen.grpc (--grpc): {taken} is taken by pid {os.getpid()}" in shown
 
 
+def free_pair() -> int:
+    """A free port, the one below which is free too: the torch server takes both."""
+    for _ in range(100):
+        upper = free_port()
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", upper - 1)):
+            return upper
+    raise AssertionError("no two free ports side by side")
+
+
 def local_config() -> Config:
     """Backends and listeners on ports that are free."""
-    text = CONFIG.replace("8500", str(free_port())).replace("8611", str(free_port()))
+    text = CONFIG.replace("8500", str(free_port())).replace("8611", str(free_pair()))
     listen = "\n".join(f'{name} = "127.0.0.1:0"' for name in ("rest", "grpc", "admin"))
     return parse(f"[listen]\n{listen}\n{text}", "t.toml")
 

@@ -1,68 +1,30 @@
+"""How do requests wait, leave, and end?"""
+
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from typing import TypeAlias
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.errors import (
-    BackendRefused,
-    BackendUnavailable,
     DeadlineExceeded,
-    GatewayError,
     NotReady,
     QueueFull,
 )
 from gateway.messages import Deadline
-from serving.torch_server.contract import Contract
-from serving.torch_server.frames import Frame
-from serving.torch_server.package import PackageRefused
-from serving.torch_server.pool import Answer, Pool, PoolSettings, pause_s
+from serving.torch_server.pool import Answer, Pool
 from tests.batching.virtual_time import run, settle
-from tests.serving.torch_server.fakes import FakeWorkers, load_well, settings
-from tests.serving.torch_server.stores import MLP
-
-CONTRACT = Contract.of("mlp", MLP)
-NEVER = Deadline(1e9)
-Asked: TypeAlias = "asyncio.Task[Answer | GatewayError]"
-
-
-def make_pool(workers: FakeWorkers, chosen: PoolSettings | None = None) -> Pool:
-    return Pool(CONTRACT, Frame("load"), chosen or settings(), name="mlp/1", start=workers.start)
-
-
-async def ask(pool: Pool, value: float, deadline: Deadline = NEVER) -> Answer:
-    return await pool.run((np.full((2, 4), value, np.float32),), deadline)
-
-
-@asynccontextmanager
-async def asking(pool: Pool, *values: float) -> AsyncIterator[list[Asked]]:
-    """Requests that were sent, and are cancelled at the end."""
-    async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(_forgiving(pool, value)) for value in values]
-        await settle()
-        yield tasks
-        for task in tasks:
-            task.cancel()
-
-
-async def _forgiving(pool: Pool, value: float) -> Answer | GatewayError:
-    """An error is a result for the test to look at, and does not end the group."""
-    try:
-        return await ask(pool, value)
-    except GatewayError as exc:
-        return exc
-
-
-async def first_value(asked: Asked) -> float:
-    answer = await asked
-    assert isinstance(answer, Answer)
-    return float(answer.outputs[0][0, 0])
+from tests.serving.torch_server.fakes import FakeWorkers, settings
+from tests.serving.torch_server.pools import (
+    Asked,
+    ask,
+    ask_forgiving,
+    asking,
+    first_value,
+    make_pool,
+)
 
 
 def test_a_batch_comes_back_with_its_time() -> None:
@@ -158,118 +120,6 @@ def test_a_deadline_that_passes_says_where(ahead: int, stage: str) -> None:
     run(main)
 
 
-def test_a_crash_fails_its_batch_alone_and_the_queue_goes_on_with_a_new_worker() -> None:
-    async def main() -> None:
-        workers = FakeWorkers()
-        pool = make_pool(workers)
-        async with pool.running(), asking(pool, 0.0) as served, asking(pool, 1.0, 2.0) as tasks:
-            workers.busy[0].finish()
-            await settle()
-            await served[0]
-            workers.busy[0].die()
-            await settle()
-            lost = await tasks[0]
-            assert isinstance(lost, BackendUnavailable)
-            assert "mlp/1 died of SIGSEGV; it was running this batch" in str(lost)
-            workers.busy[0].finish()
-            assert await first_value(tasks[1]) == 2
-            assert pool.restarts == 1
-            assert len(workers.starts) == 2
-
-    run(main)
-
-
-def test_a_worker_that_died_idle_is_not_asked() -> None:
-    async def main() -> None:
-        workers = FakeWorkers()
-        pool = make_pool(workers)
-        async with pool.running():
-            await settle()
-            workers.living[0].die()
-            async with asking(pool, 1.0) as (task,):
-                workers.busy[0].finish()
-                assert await first_value(task) == 1
-
-    run(main)
-
-
-def test_workers_that_never_answer_are_started_ever_more_seldom() -> None:
-    async def main() -> None:
-        workers = FakeWorkers()
-        pool = make_pool(workers)
-        async with pool.running():
-            await settle()
-            workers.dies_loading = True
-            workers.living[0].die()
-            await asyncio.sleep(5.0)
-            gaps = np.diff(workers.starts).round(1).tolist()
-            assert gaps == [0.0, 0.5, 1.0, 2.0]
-            with pytest.raises(NotReady, match="died of SIGSEGV while it loaded"):
-                await ask(pool, 0.0)
-            workers.dies_loading = False
-            await asyncio.sleep(5.0)
-            assert pool.workers == 1
-
-    run(main)
-
-
-def test_pauses_double_up_to_half_a_minute() -> None:
-    assert [pause_s(failures) for failures in range(6)] == [0.0, 0.0, 0.5, 1.0, 2.0, 4.0]
-    assert pause_s(10_000) == 30.0
-
-
-def test_a_package_that_fails_on_a_batch_says_why() -> None:
-    async def main() -> None:
-        workers = FakeWorkers()
-        pool = make_pool(workers)
-        async with pool.running(), asking(pool, 0.0) as (task,):
-            workers.busy[0].finish(Frame("failed", {"reason": "no such index"}))
-            refused = await task
-            assert isinstance(refused, BackendRefused)
-            assert "the package of mlp/1 failed: no such index" in str(refused)
-
-    run(main)
-
-
-def refuses(frame: Frame) -> Frame:
-    assert frame.kind == "load"
-    return Frame("refused", {"kind": "integrity", "reason": "sha256 differs"})
-
-
-def fails_on_zeros(frame: Frame) -> Frame:
-    return Frame("failed", {"reason": "no zeros"}) if frame.tensors else load_well(frame)
-
-
-def answers_nonsense(frame: Frame) -> Frame:
-    return Frame("answer", {}, (np.zeros(3),)) if frame.tensors else load_well(frame)
-
-
-@pytest.mark.parametrize(
-    ("at_load", "reason", "words"),
-    [
-        (None, "died", "died of SIGSEGV while it loaded the package"),
-        (refuses, "integrity", "sha256 differs"),
-        (fails_on_zeros, "contract", r"failed on zeros of \[\[1, 4\]\]: no zeros"),
-        (answers_nonsense, "contract", "FP64"),
-    ],
-)
-def test_a_package_that_does_not_load_and_warm_is_refused(
-    at_load: Callable[[Frame], Frame] | None, reason: str, words: str
-) -> None:
-    async def main() -> None:
-        workers = FakeWorkers()
-        workers.dies_loading = at_load is None
-        workers.at_load = at_load or load_well
-        with pytest.raises(PackageRefused, match=words) as caught:
-            async with make_pool(workers).running():
-                pytest.fail("it must not be ready")
-        assert caught.value.reason == reason
-        assert workers.living == []
-        assert len(workers.starts) == 1
-
-    run(main)
-
-
 def test_a_drain_waits_for_what_is_queued_and_in_flight_but_not_for_ever() -> None:
     async def main() -> None:
         workers = FakeWorkers()
@@ -293,7 +143,7 @@ def test_what_is_still_queued_at_the_end_is_told_so() -> None:
         pool = make_pool(FakeWorkers())
         async with asyncio.TaskGroup() as group:
             async with pool.running():
-                tasks = [group.create_task(_forgiving(pool, value)) for value in (0.0, 1.0)]
+                tasks = [group.create_task(ask_forgiving(pool, value)) for value in (0.0, 1.0)]
                 await settle()
             await settle()
             assert isinstance(await tasks[1], NotReady)
@@ -338,7 +188,7 @@ async def _act(
 ) -> None:
     workers, group, tasks = world
     if step == "ask":
-        tasks.append(group.create_task(_forgiving(pool, float(number))))
+        tasks.append(group.create_task(ask_forgiving(pool, float(number))))
     elif step == "leave" and tasks:
         tasks[number % len(tasks)].cancel()
     elif step == "finish" and workers.busy:

@@ -68,9 +68,10 @@ def make_cases(definition: Definition, held_out: HeldOut) -> tuple[Case, ...]:
         (TEST_SET, held_out.batches(_TEST_SET_ROWS), None),
     ]
     sizes = dynamic_sizes(definition)
+    short_first = np.concatenate(held_out.batches(held_out.rows))
     for count in (*_BATCH_ROWS, sizes["rows"][1]):
-        cycled = (np.arange(count, dtype=np.int64) + count) % held_out.rows
-        checks.append((f"batches of {count}", [cycled], None))
+        rows = short_first[np.arange(count) % held_out.rows]
+        checks.append((f"batches of {count}", [rows], None))
     for name, bounds in sizes.items():
         if name != "rows":
             checks += [(f"{name} of {size}", [samples[:2]], size) for size in bounds]

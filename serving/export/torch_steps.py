@@ -29,7 +29,6 @@ import numpy as np
 import torch
 from torch import nn
 from torch._inductor import aoti_compile_and_package
-from torch._inductor.package import load_package
 from torch.utils import _pytree as pytree
 
 from gateway.tensors import Array
@@ -87,12 +86,15 @@ def run_export(definition: Definition, work: Work, device: Device = "cpu") -> No
 def run_predict(definition: Definition, work: Work) -> None:
     """Answer every case with the package, loaded and called as the torch server does it."""
     device = read_record(Artifact, work.artifact("torch")).device
-    runner = load_package(str(work.model_pt2))
+    # The server's own way to load: path, name of the model in it, single-threaded, runners, device.
+    loader = torch._C._aoti.AOTIModelPackageLoader(  # noqa: SLF001  # there is no public one
+        str(work.model_pt2), *("model", False, 1, 0 if device == "cuda" else -1)
+    )
     names = [entry.name for entry in definition.signature.outputs]
 
     def answer(inputs: cases.Tensors) -> cases.Tensors:
         with torch.inference_mode():
-            outputs = pytree.tree_leaves(runner(*_tensors(definition, inputs, device)))
+            outputs = loader.run(list(_tensors(definition, inputs, device)))
         return {name: out.cpu().numpy() for name, out in zip(names, outputs, strict=True)}
 
     cases.answer_all(work.cases, work.outputs("torch"), answer)

@@ -26,6 +26,7 @@ __all__ = [
     "SplitConfig",
 ]
 
+UNIT = re.compile(r"header:[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
 
 Ratio = Annotated[float, Ge(0), Le(1)]
@@ -53,6 +54,7 @@ class LimitsConfig:
     max_body_bytes: PositiveInt = 64 * 1024 * 1024
     max_requests_in_flight: PositiveInt = 4096
     max_bytes_in_flight: PositiveInt = 1024 * 1024 * 1024
+    max_heavy_queued: PositiveInt = 1024
     default_timeout_s: Seconds = 30.0
     max_timeout_s: Seconds = 300.0
     drain_timeout_s: Seconds = 25.0
@@ -152,6 +154,10 @@ class Config:
 def cross_references(config: Config) -> list[tuple[str, str]]:
     """Everything wrong that no single value shows: (dotted place, message), empty when sound."""
     problems: list[tuple[str, str]] = []
+    limits = config.limits
+    if limits.max_timeout_s < limits.default_timeout_s:
+        wanted = f"wants default_timeout_s = {limits.default_timeout_s:g} or more"
+        problems.append(("limits.max_timeout_s", f"got {limits.max_timeout_s:g}, {wanted}"))
     for name, model in config.models.items():
         problems += _model_problems(f"models.{name}", name, model, set(config.backends))
     return problems

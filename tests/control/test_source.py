@@ -129,6 +129,19 @@ def test_a_sound_file_is_read_whole() -> None:
             't.toml:6  models.digits.split.unit   got "header:x-user", wants an array',
         ),
         (
+            '["header:x-user"]',
+            '["cookie:user"]',
+            (
+                "t.toml:6  models.digits.split.unit[0]   got 'cookie:user', "
+                'wants "header:NAME" with the name of an HTTP header'
+            ),
+        ),
+        (
+            "[backends.tf]",
+            "[limits]\nmax_timeout_s = 5\n[backends.tf]",
+            "t.toml:2  limits.max_timeout_s   got 5, wants default_timeout_s = 30 or more",
+        ),
+        (
             'salt = "s"',
             "salt = 1979-05-27",
             (

@@ -11,6 +11,7 @@ from model_store.records import (
     DataRecord,
     DynamicDim,
     FileRecord,
+    Framework,
     ModelSignature,
     OptimizerRecord,
     ParityCheck,
@@ -28,9 +29,31 @@ FILES = {
 }
 
 
-def sound_manifest(model: str = "iris", version: int = 1) -> Manifest:
-    """A manifest that is accepted; its files are those of `FILES`, but their digests are made up."""
+def sound_artifacts() -> dict[Framework, Artifact]:
+    """Both artifacts, of `FILES`; their digests are made up."""
     record = FileRecord(sha256="0" * 64, bytes=0)
+    return {
+        "tensorflow": Artifact(
+            platform="tensorflow_savedmodel",
+            framework_version="2.21.0",
+            entry=".",
+            device="any",
+            files={name: record for name in FILES if name != "model.pt2"},
+            options={},
+        ),
+        "torch": Artifact(
+            platform="pytorch_aotinductor",
+            framework_version="2.13.0+cpu",
+            entry="model.pt2",
+            device="cpu",
+            files={"model.pt2": record},
+            options={"cpp.march": "x86-64-v3", "cpp.simdlen": 256, "lowerbound": False},
+        ),
+    }
+
+
+def sound_manifest(model: str = "iris", version: int = 1) -> Manifest:
+    """A manifest that is accepted."""
     return Manifest(
         format=FORMAT,
         model=model,
@@ -43,24 +66,7 @@ def sound_manifest(model: str = "iris", version: int = 1) -> Manifest:
             inputs=(TensorEntry(name="x", datatype="FP32", shape=(-1, 4), dynamic=(ROWS,)),),
             outputs=(TensorEntry(name="logits", datatype="FP32", shape=(-1, 3), dynamic=(ROWS,)),),
         ),
-        artifacts={
-            "tensorflow": Artifact(
-                platform="tensorflow_savedmodel",
-                framework_version="2.21.0",
-                entry=".",
-                device="any",
-                files={name: record for name in FILES if name != "model.pt2"},
-                options={},
-            ),
-            "torch": Artifact(
-                platform="pytorch_aotinductor",
-                framework_version="2.13.0+cpu",
-                entry="model.pt2",
-                device="cpu",
-                files={"model.pt2": record},
-                options={"cpp.march": "x86-64-v3", "cpp.simdlen": 256, "lowerbound": False},
-            ),
-        },
+        artifacts=sound_artifacts(),
         training=TrainingRecord(
             data=DataRecord(
                 name="iris",

@@ -173,7 +173,12 @@ def _model_problems(
         problems.append((f"{where}.arms", "a model needs at least one arm"))
     elif not any(arm.weight > 0 for arm in model.arms.values()):
         problems.append((f"{where}.arms", "at least one arm needs a weight above 0"))
-    return problems + _arm_problems(where, model, backends) + _shadow_problems(where, name, model)
+    return [
+        *problems,
+        *_arm_problems(where, model, backends),
+        *_unit_problems(where, model),
+        *_shadow_problems(where, name, model),
+    ]
 
 
 def _arm_problems(where: str, model: ModelConfig, backends: set[str]) -> list[tuple[str, str]]:
@@ -186,6 +191,15 @@ def _arm_problems(where: str, model: ModelConfig, backends: set[str]) -> list[tu
         if arm.backend not in backends:
             problems.append((f"{place}.backend", f"got {arm.backend!r}, known backends: {known}"))
     return problems
+
+
+def _unit_problems(where: str, model: ModelConfig) -> list[tuple[str, str]]:
+    wanted = 'wants "header:NAME" with the name of an HTTP header'
+    return [
+        (f"{where}.split.unit[{index}]", f"got {source!r}, {wanted}")
+        for index, source in enumerate(model.split.unit)
+        if not UNIT.fullmatch(source)
+    ]
 
 
 def _shadow_problems(where: str, name: str, model: ModelConfig) -> list[tuple[str, str]]:

@@ -37,6 +37,7 @@ from gateway.servers.departures import Departures
 from gateway.servers.docs import add_docs
 from gateway.servers.exchange import Desk
 from gateway.servers.grpc import GrpcApi
+from gateway.servers.heavy import HeavyWork
 from gateway.servers.listen import HttpServer, listen_http, start_grpc
 from gateway.servers.oip_rest import OipRest, oip_routes
 from gateway.servers.rest import RawRoutes, RestApi
@@ -114,6 +115,8 @@ class Gateway:
             limits=config.limits,
             clock=time.monotonic,
         )
+        self._heavy = HeavyWork(self.metrics, max_queued=config.limits.max_heavy_queued)
+        self._stack.callback(self._heavy.close)
         await self._listen(config)
         group.create_task(self._reconciler.run())
         group.create_task(self._follow_file())
@@ -143,7 +146,10 @@ class Gateway:
         api.raw_routes = RawRoutes(
             self._desk,
             Departures(self._group),
-            {"tfs_rest": TfsRest(self._desk), "oip_rest": OipRest(self._desk)},
+            {
+                "tfs_rest": TfsRest(self._desk, self._heavy),
+                "oip_rest": OipRest(self._desk, self._heavy),
+            },
         )
         api.include_router(oip_routes(self.pipeline))
         return api

@@ -188,6 +188,18 @@ class Desk:
             timeout_s = _timeout_s(text)
         return Deadline.after(exchange.started, min(timeout_s, self.limits.max_timeout_s))
 
+    def reading_deadline(self, headers: Headers, exchange: Exchange) -> Deadline:
+        """Until when a large body may be read: the header's patience or the default, the shorter one.
+
+        A header that is no number counts as none: it is refused when its turn comes, by `deadline`.
+        """
+        longest = Deadline.after(exchange.started, self.limits.default_timeout_s)
+        try:
+            asked = self.deadline(headers, exchange, None)
+        except InvalidRequest:
+            return longest
+        return asked if asked.at < longest.at else longest
+
 
 def _log_fields(exchange: Exchange, reason: str, now: float) -> dict[str, str | float]:
     fields: dict[str, str | float] = {

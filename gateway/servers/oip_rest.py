@@ -16,6 +16,7 @@ from gateway.errors import GatewayError, InvalidRequest, UnknownModel
 from gateway.messages import InferRequest, ModelDescription, Target
 from gateway.pipeline import Pipeline
 from gateway.servers.exchange import Desk, Exchange
+from gateway.servers.heavy import HEAVY_BYTES, HeavyWork, are_heavy
 from gateway.servers.problems import text_of
 from gateway.servers.rest import Call, Reply
 from gateway.servers.statuses import describe_target, is_ready, versions_of
@@ -62,8 +63,9 @@ def _header_length(call: Call) -> int | None:
 class OipRest:
     """The endpoint of infer."""
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: Desk, heavy: HeavyWork) -> None:
         self._desk = desk
+        self._heavy = heavy
         self._pipeline: Pipeline = desk.pipeline
 
     async def __call__(self, exchange: Exchange, call: Call) -> Reply:
@@ -71,9 +73,20 @@ class OipRest:
         exchange.target = asked = _match(call.path)
         if asked is None:
             raise InvalidRequest(f"Malformed request: {call.method} {call.path}")
-        request, form = oip_json.decode_request(
-            call.body, _header_length(call), model=asked.model, version=asked.version
-        )
+        length, size = _header_length(call), len(call.body)
+        if (size if length is None else min(length, size)) > HEAVY_BYTES:
+            request, form = await self._heavy.run(
+                self._desk.reading_deadline(call.headers, exchange),
+                oip_json.decode_request,
+                call.body,
+                length,
+                model=asked.model,
+                version=asked.version,
+            )
+        else:
+            request, form = oip_json.decode_request(
+                call.body, length, model=asked.model, version=asked.version
+            )
         exchange.target = target = self._desk.target(call.headers, exchange, asked, "")
         deadline = self._desk.deadline(call.headers, exchange, timeout_s_of(request))
         exchange.route = route = self._pipeline.route(target)
@@ -81,7 +94,12 @@ class OipRest:
             route, request, deadline=deadline, request_id=exchange.request_id
         )
         exchange.answer = answer
-        body, header_length = oip_json.encode_response(answer.response, form)
+        response = answer.response
+        if are_heavy(tensor for tensor in response.outputs if not form.is_binary(tensor.name)):
+            encode = oip_json.encode_response
+            body, header_length = await self._heavy.run(deadline, encode, response, form)
+        else:
+            body, header_length = oip_json.encode_response(response, form)
         if header_length is None:
             return Reply(200, body)
         headers = [(_HEADER_LENGTH.encode(), str(header_length).encode())]

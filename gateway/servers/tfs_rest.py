@@ -15,12 +15,16 @@ from urllib.parse import unquote
 import orjson
 
 from gateway.codecs import tfs_json
-from gateway.errors import InvalidRequest, UnknownModel, Unsupported
-from gateway.messages import InferRequest, Target
-from gateway.pipeline import Pipeline
+from gateway.codecs.tfs_json_write import Form
+from gateway.errors import GatewayError, InvalidRequest, UnknownModel, Unsupported
+from gateway.messages import Deadline, InferRequest, Target
+from gateway.pipeline import Pipeline, Route
 from gateway.servers.exchange import Desk, Exchange
+from gateway.servers.heavy import HEAVY_BYTES, HeavyWork, are_heavy
 from gateway.servers.rest import Call, Reply
 from gateway.servers.statuses import describe_target, statuses_of
+from gateway.servers.tfs_predict import read_large, signatures_of
+from gateway.tensors import Signature, Tensor
 
 __all__ = ["TfsRest"]
 
@@ -66,8 +70,9 @@ def _version(digits: str) -> str:
 class TfsRest:
     """The endpoint of every path under /v1/."""
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: Desk, heavy: HeavyWork) -> None:
         self._desk = desk
+        self._heavy = heavy
         self._pipeline: Pipeline = desk.pipeline
 
     async def __call__(self, exchange: Exchange, call: Call) -> Reply:
@@ -86,21 +91,56 @@ class TfsRest:
     async def _predict(self, exchange: Exchange, call: Call, path: _Path) -> Reply:
         # Set before anything can fail, so that the books name the model of a request that cannot be read.
         exchange.target = path.target
-        body = tfs_json.parse_predict(call.body)
-        exchange.target = target = self._desk.target(
-            call.headers, exchange, path.target, body.signature_name
-        )
-        deadline = self._desk.deadline(call.headers, exchange, None)
-        exchange.route = route = self._pipeline.route(target)
-        request = InferRequest(
-            model=target.model,
-            inputs=tfs_json.decode_inputs(body, route.signature),
-            id=exchange.request_id,
-        )
+        if len(call.body) > HEAVY_BYTES:
+            form, inputs, route, deadline = await self._read_large(exchange, call, path.target)
+        else:
+            body = tfs_json.parse_predict(call.body)
+            route, deadline = self._route(exchange, call, path.target, body.signature_name)
+            form, inputs = body.form, tfs_json.decode_inputs(body, route.signature)
+        request = InferRequest(model=path.target.model, inputs=inputs, id=exchange.request_id)
         exchange.answer = answer = await self._pipeline.infer(
             route, request, deadline=deadline, request_id=exchange.request_id
         )
-        return Reply(200, tfs_json.encode_response(answer.response, body.form))
+        response = answer.response
+        if are_heavy(response.outputs):
+            encode = tfs_json.encode_response
+            return Reply(200, await self._heavy.run(deadline, encode, response, form))
+        return Reply(200, tfs_json.encode_response(response, form))
+
+    def _route(
+        self, exchange: Exchange, call: Call, asked: Target, signature_name: str
+    ) -> tuple[Route, Deadline]:
+        exchange.target = target = self._desk.target(call.headers, exchange, asked, signature_name)
+        deadline = self._desk.deadline(call.headers, exchange, None)
+        exchange.route = route = self._pipeline.route(target)
+        return route, deadline
+
+    async def _read_large(
+        self, exchange: Exchange, call: Call, asked: Target
+    ) -> tuple[Form, tuple[Tensor, ...], Route, Deadline]:
+        """As `_predict` reads a small body, with the same errors in the same order."""
+        patience = self._desk.reading_deadline(call.headers, exchange)
+        signatures = self._likely_signatures(exchange, call, asked)
+        read = await self._heavy.run(patience, read_large, call.body, signatures)
+        route, deadline = self._route(exchange, call, asked, read.signature_name)
+        if signatures.get(read.signature_name) != route.signature:
+            # The table was replaced in the meantime.
+            signatures = {read.signature_name: route.signature}
+            read = await self._heavy.run(patience, read_large, call.body, signatures)
+        if isinstance(read.inputs, GatewayError):
+            raise read.inputs
+        assert read.inputs is not None, "its signature was given"
+        return read.form, read.inputs, route, deadline
+
+    def _likely_signatures(
+        self, exchange: Exchange, call: Call, asked: Target
+    ) -> dict[str, Signature]:
+        """The signatures of the arm that will answer; none if, as things are, none will."""
+        target = self._desk.target(call.headers, exchange, asked, "")
+        try:
+            return signatures_of(self._pipeline.table.resolve(target).arm)
+        except GatewayError:
+            return {}  # raised again in its turn, after what is wrong with the body
 
     def _get(self, exchange: Exchange, path: _Path) -> Reply:
         table = self._pipeline.table

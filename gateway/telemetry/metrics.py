@@ -46,6 +46,7 @@ class Metrics:
         self._make_request_instruments(registry)
         self._make_batch_instruments(registry)
         self._make_state_instruments(registry)
+        self._make_heavy_instruments(registry)
         self.build_info.labels(version).set(1)
 
     def _make_request_instruments(self, registry: CollectorRegistry) -> None:
@@ -165,6 +166,19 @@ class Metrics:
         )
         self.build_info = Gauge(
             "tandem_build_info", "1, labelled with the version.", ("version",), registry=registry
+        )
+
+    def _make_heavy_instruments(self, registry: CollectorRegistry) -> None:
+        self.heavy_jobs = Counter(
+            "tandem_heavy_jobs_total",
+            "Large bodies given to the worker process: done, refused, cut_short or died.",
+            ("outcome",),
+            registry=registry,
+        )
+        self.heavy_queued = Gauge(
+            "tandem_heavy_queued",
+            "Large bodies that are read or written by the worker process, or wait for it.",
+            registry=registry,
         )
 
     def forget_arm(self, model: str, arm: str) -> None:

@@ -1,0 +1,57 @@
+"""What does a large predict body say, when it is read away from the event loop?
+
+Which signature a body is for stands in the body, and reading a body twice would double its cost. So the
+worker process gets all signatures of the arm that is going to answer, and the errors come back in two
+kinds: those that TF Serving finds before it looks up the model are raised, those of the inputs returned.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from gateway.codecs import tfs_json
+from gateway.codecs.tfs_json_write import Form
+from gateway.errors import GatewayError, UnknownSignature
+from gateway.routing.table import Arm
+from gateway.tensors import Signature, Tensor
+
+__all__ = ["LargePredict", "read_large", "signatures_of"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LargePredict:
+    """A predict body that has been read. `inputs`: None if its signature was not among those given."""
+
+    signature_name: str
+    form: Form
+    inputs: tuple[Tensor, ...] | GatewayError | None
+
+
+def read_large(body: bytes, signatures: Mapping[str, Signature]) -> LargePredict:
+    """Read a predict body, its inputs by the signature that it names.
+
+    Raises:
+        InvalidRequest: no JSON, no object, or a signature name that is no string.
+    """
+    parsed = tfs_json.parse_predict(body)
+    signature = signatures.get(parsed.signature_name)
+    inputs: tuple[Tensor, ...] | GatewayError | None = None
+    if signature is not None:
+        try:
+            inputs = tfs_json.decode_inputs(parsed, signature)
+        except GatewayError as error:
+            inputs = error
+    return LargePredict(signature_name=parsed.signature_name, form=parsed.form, inputs=inputs)
+
+
+def signatures_of(arm: Arm) -> dict[str, Signature]:
+    """The arm's signatures by the names that a body may give, "" among them."""
+    if arm.description is None:
+        return {}
+    found = dict(arm.description.signatures)
+    # Without a default one, a body that names none is told so once its JSON was found sound.
+    with contextlib.suppress(UnknownSignature):
+        found[""] = arm.signature("")
+    return found

@@ -12,5 +12,7 @@ Read in this order:
     pool        threads for calls, and a bound on how many wait for one
     service     the gRPC methods: bytes in, bytes out
     events      what happened, one JSON line each
-    local       the command line: start, serve, drain
+    settings    the command line's flags, as values
+    standin     the parts put together: load, listen, follow, drain
+    local       the command line: what can go wrong early, signals, the exit status
 """

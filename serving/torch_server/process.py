@@ -11,25 +11,20 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
-import signal
 import socket
-import subprocess
 import sys
-from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import cast
 
+from serving.torch_server.child import Child
 from serving.torch_server.frames import BrokenFrame, Buffer, Frame, FrameReader, encode_frame
-from serving.torch_server.logs import log
 from serving.torch_server.ports import WorkerLost
 
 __all__ = ["WorkerProcess", "start_worker"]
 
 _ROOT = Path(__file__).resolve().parents[2]
-_MAX_LINE_BYTES = 4096
-_MAX_LOGGED_LINES = 200
 _STOP_S = 2.0
 _SOCKET_BYTES = 4 << 20
 
@@ -47,30 +42,28 @@ async def start_worker(name: str, threads: int, scratch: Path) -> AsyncIterator[
         threads: Intra-op threads.
         scratch: A folder; the worker gets one of its own in it.
     """
+    folder = scratch / f"worker-{os.urandom(8).hex()}"
+    folder.mkdir(mode=0o700)
     ours, theirs = socket.socketpair()
-    folder = scratch / f"worker-{theirs.fileno()}-{os.urandom(4).hex()}"
-    worker = WorkerProcess(name)
-    loop = asyncio.get_running_loop()
+    with theirs:
+        for end in (ours, theirs):
+            end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SOCKET_BYTES)
+        command = (sys.executable, "-m", "serving.torch_server.worker")
+        child = Child(
+            name,
+            (*command, str(theirs.fileno()), str(os.getpid())),
+            env=_environment(threads, folder),
+            pass_fd=theirs.fileno(),
+        )
+    worker = WorkerProcess(name, child)
     try:
-        with theirs:
-            folder.mkdir(mode=0o700)
-            for end in (ours, theirs):
-                end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SOCKET_BYTES)
-            await loop.create_unix_connection(lambda: worker, sock=ours)
-            await loop.subprocess_exec(
-                lambda: worker.child,
-                *(sys.executable, "-m", "serving.torch_server.worker"),
-                *(str(theirs.fileno()), str(os.getpid())),
-                stdin=subprocess.DEVNULL,
-                env=_environment(threads, folder),
-                pass_fds=(theirs.fileno(),),
-                start_new_session=True,
-            )
+        await asyncio.get_running_loop().create_unix_connection(lambda: worker, sock=ours)
         yield worker
     finally:
         try:
             await worker.stop()
         finally:
+            child.close()
             ours.close()
             shutil.rmtree(folder, ignore_errors=True)
 
@@ -97,9 +90,9 @@ class WorkerProcess(asyncio.BufferedProtocol):
     Invariants: at most one call is pending; when the worker is lost none is, and every later one fails.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, child: Child) -> None:
         self.name = name
-        self.child = _Child(name)
+        self.child = child
         self.on_idle: Callable[[], None] = _do_nothing
         self.answered = 0
         self._reader = FrameReader()
@@ -146,19 +139,18 @@ class WorkerProcess(asyncio.BufferedProtocol):
     async def wait_gone(self) -> str:
         """Wait until the process has ended and say how, for example `died of SIGSEGV`."""
         await self._lost.wait()
-        how = await self.child.wait_ended()
-        return self._killed_for or how
+        if not await self.child.wait_ended(_STOP_S):
+            self.child.kill()  # it hung up, and does not end by itself
+            await self.child.wait_ended(_STOP_S)
+        return self._killed_for or self.child.describe_end()
 
     async def stop(self) -> None:
         """End the process: hang up and give it a moment, then kill it."""
         if self._transport is not None:
             self._transport.close()
-        try:
-            await self.child.wait_closed()
-        finally:
+        if not await self.child.wait_ended(_STOP_S):
             self.child.kill()
-        await self.child.wait_closed()
-        self.child.close()
+            await self.child.wait_ended(_STOP_S)
 
     # What the event loop calls.
 
@@ -206,79 +198,3 @@ class WorkerProcess(asyncio.BufferedProtocol):
 
 def _do_nothing() -> None:
     pass
-
-
-class _Child(asyncio.SubprocessProtocol):
-    """The process itself: what it writes becomes log lines, and its last words tell why it died."""
-
-    def __init__(self, name: str) -> None:
-        self._name = name
-        self._transport: asyncio.SubprocessTransport | None = None
-        self._closed = asyncio.Event()
-        self._partial = b""
-        self._last_lines: deque[str] = deque(maxlen=3)
-        self._logged = 0
-
-    @property
-    def pid(self) -> int | None:
-        """The process id; None before it started."""
-        return self._transport.get_pid() if self._transport is not None else None
-
-    def kill(self) -> None:
-        """End it now, if it has not ended."""
-        if self._transport is not None:
-            with suppress(ProcessLookupError):
-                self._transport.kill()
-
-    def close(self) -> None:
-        """Let go of it and its pipes."""
-        if self._transport is not None:
-            self._transport.close()
-
-    async def wait_closed(self) -> None:
-        """Wait, for a while, until the process has ended and all it wrote was read."""
-        if self._transport is not None:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(_STOP_S):
-                    await self._closed.wait()
-
-    async def wait_ended(self) -> str:
-        """How it ended. One that hung up is given a moment to end by itself, then killed."""
-        await self.wait_closed()
-        if not self._closed.is_set():
-            self.kill()
-            await self.wait_closed()
-        status = self._transport.get_returncode() if self._transport is not None else None
-        words = f" ({'; '.join(self._last_lines)})" if self._last_lines else ""
-        return _describe_status(status) + words
-
-    # What the event loop calls.
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.SubprocessTransport", transport)
-
-    def pipe_data_received(self, fd: int, data: bytes) -> None:  # noqa: ARG002  # both pipes are one
-        *lines, self._partial = (self._partial + data).split(b"\n")
-        self._partial = self._partial[-_MAX_LINE_BYTES:]
-        for line in lines:
-            self._take_line(line[:_MAX_LINE_BYTES].decode(errors="replace").strip())
-
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  # the protocol's signature
-        self._take_line(self._partial.decode(errors="replace").strip())
-        self._closed.set()
-
-    def _take_line(self, line: str) -> None:
-        if not line:
-            return
-        self._last_lines.append(line[:200])
-        self._logged += 1
-        if self._logged <= _MAX_LOGGED_LINES:
-            log("worker_output", worker=self._name, line=line)
-
-
-def _describe_status(status: int | None) -> str:
-    if status is None:
-        return "hung up"
-    if status >= 0:
-        return f"exited with status {status}"
-    return f"died of {signal.Signals(-status).name}"

@@ -16,6 +16,7 @@ from pathlib import Path
 import grpc
 import uvicorn
 import uvloop
+from prometheus_client import disable_created_metrics
 
 from serving.torch_server.fleet import Fleet
 from serving.torch_server.grpc import make_grpc_server
@@ -39,6 +40,8 @@ def run(settings: Settings) -> int:
     Raises:
         CannotListen: says which address, and why.
     """
+    # They would be a second series for each counter, which nobody asks for.
+    disable_created_metrics()  # type: ignore[no-untyped-call]  # the library's
     with scratch_folder() as scratch, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         try:
             runner.run(_serve(settings, scratch))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gateway.errors import (
@@ -156,6 +156,7 @@ STEPS = st.lists(st.sampled_from(["ask", "leave", "finish", "die", "wait"]), max
 
 
 @given(STEPS, st.integers(1, 3), st.integers(1, 3))
+@example(["ask", "wait", "leave", "wait"], 1, 1)
 def test_every_request_ends_and_no_worker_idles_while_one_waits(
     steps: list[str], runners: int, max_queued: int
 ) -> None:
@@ -170,7 +171,7 @@ def test_every_request_ends_and_no_worker_idles_while_one_waits(
                 assert pool.queued <= max_queued
                 idle = len(workers.living) - len(workers.busy)
                 assert not (pool.queued and idle and step == "wait")
-            while any(not task.done() for task in tasks):
+            while workers.busy or any(not task.done() for task in tasks):
                 for worker in workers.busy:
                     worker.finish()
                 await asyncio.sleep(60.0)

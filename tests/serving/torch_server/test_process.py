@@ -63,7 +63,6 @@ def environment_of(pid: int) -> list[str]:
 
 
 def pid_of(worker: WorkerProcess) -> int:
-    assert worker.child.pid is not None
     return worker.child.pid
 
 

@@ -7,6 +7,7 @@ and leaves in the reverse order. The drain is written out in `Gateway.drain`, st
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import signal
 import time
@@ -275,6 +276,7 @@ async def run_gateway(
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, on_signal)
+    _calm_collector()
     with json_logging(config.log.level, gateway.metrics.log_lines_dropped.inc):
         try:
             async with gateway:
@@ -283,3 +285,14 @@ async def run_gateway(
             _log.error("stopped at once, at a second signal")
             return 1
     return 0
+
+
+def _calm_collector() -> None:
+    """Let the cycle collector look at requests only, and not as often.
+
+    What was imported never becomes garbage: frozen, it is not walked again and again. A request leaves
+    no cycles behind, so the young generation may grow: a tenth of the path's time went to collections.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 50, 50)

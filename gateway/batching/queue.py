@@ -53,6 +53,8 @@ class BatchQueue:
         self._limits = limits
         self._clock = clock
         self._ids = itertools.count()
+        # Kept, because looking it up costs a getpid() each time.
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._dispatcher = Dispatcher(name, limits, run_batch, observe, clock=clock)
         self._plan = self._dispatcher.plan
 
@@ -154,7 +156,9 @@ class BatchQueue:
     def _entry(
         self, key: BatchKey, inputs: tuple[Tensor, ...], rows: int, deadline: Deadline
     ) -> Entry[Caller]:
-        answer: asyncio.Future[Served] = asyncio.get_running_loop().create_future()
+        if self._loop is None:
+            self._loop = asyncio.get_running_loop()
+        answer: asyncio.Future[Served] = self._loop.create_future()
         return Entry(
             id=next(self._ids),
             key=key,

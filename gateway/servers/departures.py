@@ -27,11 +27,11 @@ class Visit:
 
     __slots__ = ("_departures", "has_left", "receive", "since", "task", "watcher")
 
-    def __init__(self, departures: Departures, receive: Receive) -> None:
-        task = asyncio.current_task()
-        assert task is not None, "a request is always served by a task"
+    def __init__(
+        self, departures: Departures, receive: Receive, task: asyncio.Task[object]
+    ) -> None:
         self._departures = departures
-        self.task: asyncio.Task[object] = task
+        self.task = task
         self.receive = receive
         self.since = 0.0
         self.has_left = False
@@ -65,7 +65,10 @@ class Departures:
 
     def watch(self, receive: Receive) -> Visit:
         """The visit of the current task's client, to be entered."""
-        return Visit(self, receive)
+        # Given the loop, asyncio need not look it up, which costs a getpid() each time.
+        task = asyncio.current_task(self._loop)
+        assert task is not None, "a request is always served by a task"
+        return Visit(self, receive, task)
 
     def begin(self, visit: Visit) -> None:
         """Watch from now on."""

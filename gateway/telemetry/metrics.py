@@ -46,6 +46,7 @@ class Metrics:
         self._make_request_instruments(registry)
         self._make_batch_instruments(registry)
         self._make_state_instruments(registry)
+        self._make_process_instruments(registry)
         self._make_heavy_instruments(registry)
         self.build_info.labels(version).set(1)
 
@@ -142,6 +143,8 @@ class Metrics:
         self.arm_weight = Gauge(
             "tandem_arm_weight", "The arm's configured weight.", ("model", "arm"), registry=registry
         )
+
+    def _make_process_instruments(self, registry: CollectorRegistry) -> None:
         self.shadow = Counter(
             "tandem_shadow_total",
             "Mirrored requests, by outcome: match, mismatch, error or dropped; arm is the shadow.",

@@ -14,7 +14,12 @@ from gateway.config import Config
 from gateway.control.addresses import split_address
 from tests.deploy.conftest import Manifest, Tool
 
-DOCKERFILES = ("gateway/Dockerfile", "serving/torch_server/Dockerfile")
+FROM_LOCKS = (
+    "gateway/Dockerfile",
+    "serving/tf_serving/local.Dockerfile",
+    "serving/torch_server/Dockerfile",
+)
+DOCKERFILES = (*FROM_LOCKS, "serving/tf_serving/Dockerfile")
 
 
 def test_the_security_lint_finds_nothing_grave(tool: Tool) -> None:
@@ -26,7 +31,7 @@ def test_dockerfiles_pass_hadolint(dockerfile: str, tool: Tool) -> None:
     tool("hadolint", dockerfile)
 
 
-@pytest.mark.parametrize("dockerfile", DOCKERFILES)
+@pytest.mark.parametrize("dockerfile", FROM_LOCKS)
 def test_images_install_from_a_lock_and_end_as_a_numbered_user(dockerfile: str, root: Path) -> None:
     text = (root / dockerfile).read_text(encoding="utf-8")
     assert "--require-hashes" in text

@@ -117,6 +117,7 @@ class Reconciler:
         self._backends: dict[tuple[str, BackendConfig], Backend] = {}
         self._config: Config | None = None
         self._facts: dict[tuple[str, str], Fact] = {}
+        self._told: dict[tuple[str, str], tuple[bool, str]] = {}
         self._changed = asyncio.Event()
 
     @property
@@ -200,16 +201,22 @@ class Reconciler:
                 ready = arm.description is not None
                 self._metrics.arm_ready.labels(arm.model, arm.name).set(ready)
                 self._metrics.arm_weight.labels(arm.model, arm.name).set(arm.weight)
-                self._tell(arm, ready=ready)
+                self._tell(arm)
 
-    def _tell(self, arm: Arm, *, ready: bool) -> None:
+    def _tell(self, arm: Arm) -> None:
+        """Log an arm's state when it has changed; its error's text may differ at every probe."""
+        state = (arm.description is not None, arm.version)
+        if self._told.get((arm.model, arm.name)) == state:
+            return
+        self._told[arm.model, arm.name] = state
         fields = {"model": arm.model, "arm": arm.name, "version": arm.version, "error": arm.error}
-        _log.info("arm is ready" if ready else "arm is not ready", extra={"fields": fields})
+        _log.info("arm is ready" if state[0] else "arm is not ready", extra={"fields": fields})
 
     def _forget_arms(self, config: Config) -> None:
         for model, arm in self._facts:
             if model not in config.models or arm not in config.models[model].arms:
                 self._metrics.forget_arm(model, arm)
+                self._told.pop((model, arm), None)
 
     def _retire_backends(self, config: Config) -> None:
         """Close the backends that `config` does not name, once their lanes have ended."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import httpx
+import pytest
 
 from gateway.lifecycle import State
 from tests.fakes.arithmetic import Arithmetic, Gate, serving
@@ -103,7 +105,11 @@ def test_a_model_added_and_removed_under_traffic_loses_nothing(tmp_path: Path) -
     against(tmp_path, scenario)
 
 
-def test_an_arm_becomes_ready_when_its_backend_does(tmp_path: Path) -> None:
+def test_an_arm_becomes_ready_when_its_backend_does(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "tandem.control")
+
     async def scenario(stack: Stack) -> None:
         late = Arithmetic(models=frozenset())
         async with serving(late):
@@ -125,6 +131,9 @@ def test_an_arm_becomes_ready_when_its_backend_does(tmp_path: Path) -> None:
             assert (await stack.admin.get("/readyz?complete=true")).status_code == 200
 
     against(tmp_path, scenario)
+    control = [r for r in caplog.records if r.name == "tandem.control"]
+    told = [r.getMessage() for r in control if getattr(r, "fields", {}).get("model") == "late"]
+    assert told == ["arm is not ready", "arm is ready"]
 
 
 def test_a_backend_that_goes_away_is_an_error_and_recovers_by_itself(tmp_path: Path) -> None:

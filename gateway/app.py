@@ -134,10 +134,14 @@ class Gateway:
         )
 
     def _listen_http(self, name: str, app: FastAPI, address: str) -> HttpServer:
-        grace_s = self._state.config.limits.drain_timeout_s
+        limits = self._state.config.limits
         add_docs(app)
         server, self.addresses[name] = listen_http(
-            app, address, setting=f"listen.{name}", grace_s=grace_s
+            app,
+            address,
+            setting=f"listen.{name}",
+            grace_s=limits.drain_timeout_s,
+            read_timeout_s=limits.default_timeout_s,
         )
         self._group.create_task(server.serve_until_stopped())
         return server

@@ -153,10 +153,10 @@ def check_inputs(model: str, signature: Signature, inputs: tuple[Tensor, ...]) -
 
 def _check_names(model: str, signature: Signature, inputs: tuple[Tensor, ...]) -> None:
     got = [tensor.name for tensor in inputs]
-    if len(got) == len(signature.inputs) and all(name in signature.inputs for name in got):
-        if len(set(got)) == len(got):
-            return
+    if len(set(got)) != len(got):
         raise InvalidRequest(f"an input is given twice: got {got}", path="inputs")
+    if set(got) == set(signature.inputs):
+        return
     missing = sorted(set(signature.inputs) - set(got))
     unknown = sorted(set(got) - set(signature.inputs))
     wanted = sorted(signature.inputs)

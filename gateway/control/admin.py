@@ -90,7 +90,7 @@ def _arm(arm: Arm, config: Config) -> dict[str, Any]:
         "kind": config.backends[arm.backend].kind,
         "address": config.backends[arm.backend].address,
         "version": arm.version,
-        "state": "not ready" if arm.description is None else "ready",
+        "state": "ready" if arm.is_ready else "not ready",
         "weight": arm.weight,
         "error": arm.error,
         "signatures": {

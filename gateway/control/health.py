@@ -15,16 +15,14 @@ def is_serving(pipeline: Pipeline) -> bool:
     gateway without models has nothing to wait for.
     """
     models = pipeline.table.models.values()
-    has_ready_model = any(
-        arm.description is not None for routes in models for arm in routes.arms.values()
-    )
+    has_ready_model = any(arm.is_ready for routes in models for arm in routes.arms.values())
     return pipeline.is_ready and (has_ready_model or not models)
 
 
 def is_complete(table: RouteTable) -> bool:
-    """Whether every arm that takes traffic has been described by its backend."""
+    """Whether every arm that takes traffic is served by its backend now."""
     return all(
-        arm.description is not None
+        arm.is_ready
         for routes in table.models.values()
         for arm in routes.arms.values()
         if arm.weight > 0

@@ -138,7 +138,7 @@ class Reconciler:
         """Ask the backends again, until cancelled: soon while an arm is not ready, else now and then."""
         while True:
             self._changed.clear()
-            unready = any(fact.description is None for fact in self._facts.values())
+            unready = any(fact.error for fact in self._facts.values())
             try:
                 async with asyncio.timeout(ASK_UNREADY_EVERY_S if unready else ASK_EVERY_S):
                     await self._changed.wait()
@@ -198,14 +198,13 @@ class Reconciler:
             self._pipeline.install(Scene(table=table, lanes=lanes, mirrors=mirrors))
         for routes in table.models.values():
             for arm in routes.arms.values():
-                ready = arm.description is not None
-                self._metrics.arm_ready.labels(arm.model, arm.name).set(ready)
+                self._metrics.arm_ready.labels(arm.model, arm.name).set(arm.is_ready)
                 self._metrics.arm_weight.labels(arm.model, arm.name).set(arm.weight)
                 self._tell(arm)
 
     def _tell(self, arm: Arm) -> None:
         """Log an arm's state when it has changed; its error's text may differ at every probe."""
-        state = (arm.description is not None, arm.version)
+        state = (arm.is_ready, arm.version)
         if self._told.get((arm.model, arm.name)) == state:
             return
         self._told[arm.model, arm.name] = state

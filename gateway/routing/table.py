@@ -34,7 +34,7 @@ class Arm:
         weight: Its share of the split, relative to the other arms.
         version: The configured version, else the one the backend serves; "" until it is known.
         description: What the backend says of that version; None until it has said it once.
-        error: Why there is no description, for people.
+        error: Why it cannot be asked now, for people: no description yet, or its backend is away.
     """
 
     name: str
@@ -45,6 +45,15 @@ class Arm:
     version: str
     description: ModelDescription | None
     error: str = ""
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether its backend serves it now, as far as we know.
+
+        An arm that was ready once keeps its place in the split while its backend is away: its requests
+        fail and are counted as its own, and no unit changes its arm.
+        """
+        return self.description is not None and not self.error
 
     def signature(self, name: str) -> Signature:
         """The signature called `name`, or the default one for "".

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
@@ -32,6 +33,7 @@ ARM = "x-tandem-arm"
 TIMEOUT_MS = "x-tandem-timeout-ms"
 
 _MAX_ID = 128
+_NUMBER = re.compile(r"[0-9]{1,12}(\.[0-9]{1,12})?")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -222,10 +224,7 @@ def _log_fields(exchange: Exchange, reason: str, now: float) -> dict[str, str | 
 
 
 def _timeout_s(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
+    value = float(text) if _NUMBER.fullmatch(text) else 0.0
     if not value > 0:
         raise InvalidRequest(
             f"got {text[:64]!r}, wanted milliseconds above 0", path=f"header {TIMEOUT_MS}"

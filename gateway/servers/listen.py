@@ -35,12 +35,14 @@ class _Quiet(uvicorn.Server):
 class HttpServer:
     """One HTTP listener."""
 
-    def __init__(self, app: FastAPI, listening: socket.socket, *, grace_s: float) -> None:
+    def __init__(
+        self, app: FastAPI, listening: socket.socket, *, grace_s: float, read_timeout_s: float
+    ) -> None:
         self._socket = listening
         self._server = _Quiet(
             uvicorn.Config(
                 app,
-                http=OneWriteProtocol,
+                http=type("Protocol", (OneWriteProtocol,), {"read_timeout_s": read_timeout_s}),
                 ws="none",
                 lifespan="off",
                 log_config=None,
@@ -69,7 +71,7 @@ class HttpServer:
 
 
 def listen_http(
-    app: FastAPI, address: str, *, setting: str, grace_s: float
+    app: FastAPI, address: str, *, setting: str, grace_s: float, read_timeout_s: float
 ) -> tuple[HttpServer, str]:
     """A server for `app`, and the address it really has (port 0 takes a free one).
 
@@ -83,7 +85,8 @@ def listen_http(
     except OSError as exc:
         raise ListenError(f"{setting}: cannot listen on {address}: {exc.strerror}") from exc
     listening.setblocking(False)  # noqa: FBT003 - the socket module's own signature
-    return HttpServer(app, listening, grace_s=grace_s), joined(host, listening.getsockname()[1])
+    server = HttpServer(app, listening, grace_s=grace_s, read_timeout_s=read_timeout_s)
+    return server, joined(host, listening.getsockname()[1])
 
 
 async def start_grpc(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from gateway.codecs.oip_model import IndexedModel
 from gateway.errors import UnknownModel
 from gateway.messages import ModelDescription, Target, VersionStatus
-from gateway.routing.table import ModelRoutes, RouteTable
+from gateway.routing.table import Arm, ModelRoutes, RouteTable
 
 __all__ = ["describe_target", "is_ready", "statuses_of", "versions_of"]
 
@@ -27,9 +27,9 @@ def describe_target(table: RouteTable, target: Target) -> ModelDescription:
 
 
 def versions_of(routes: ModelRoutes) -> tuple[str, ...]:
-    """The versions that some ready arm serves, newest first."""
-    ready = {arm.version for arm in routes.arms.values() if arm.description is not None}
-    return tuple(sorted(ready, key=_newest_first))
+    """The versions that some arm's backend has described, newest first."""
+    known = {arm.version for arm in routes.arms.values() if arm.description is not None}
+    return tuple(sorted(known, key=_newest_first))
 
 
 def statuses_of(table: RouteTable, target: Target) -> tuple[VersionStatus, ...]:
@@ -46,10 +46,10 @@ def statuses_of(table: RouteTable, target: Target) -> tuple[VersionStatus, ...]:
     for arm in routes.arms.values():
         if not arm.version:
             continue
-        if arm.description is not None:
+        if arm.is_ready:
             states[arm.version] = VersionStatus(version=arm.version, state="AVAILABLE")
         else:
-            states.setdefault(arm.version, VersionStatus(version=arm.version, state="LOADING"))
+            states.setdefault(arm.version, _away(arm))
     if target.version is not None:
         if target.version not in states:
             raise UnknownModel(f"got version {target.version}, versions served: {sorted(states)}")
@@ -59,10 +59,7 @@ def statuses_of(table: RouteTable, target: Target) -> tuple[VersionStatus, ...]:
 
 def is_ready(routes: ModelRoutes, version: str | None = None) -> bool:
     """Whether some arm (of that version) can answer."""
-    return any(
-        arm.description is not None and version in (None, arm.version)
-        for arm in routes.arms.values()
-    )
+    return any(arm.is_ready and version in (None, arm.version) for arm in routes.arms.values())
 
 
 def index_of(table: RouteTable, *, ready_only: bool) -> list[IndexedModel]:
@@ -78,6 +75,12 @@ def index_of(table: RouteTable, *, ready_only: bool) -> list[IndexedModel]:
         for status in statuses_of(table, Target(model=name))
     ]
     return [entry for entry in listed if entry.state == "READY" or not ready_only]
+
+
+def _away(arm: Arm) -> VersionStatus:
+    return VersionStatus(
+        version=arm.version, state="LOADING", error_code="UNAVAILABLE", error_message=arm.error
+    )
 
 
 def _newest_first(version: str) -> tuple[int, int, str]:

@@ -151,6 +151,11 @@ def test_a_backend_that_goes_away_is_an_error_and_recovers_by_itself(tmp_path: P
         assert gone.status_code == 503, gone.text
         assert "away" in gone.json()["error"]
         assert stack.count("tandem_requests_total", reason="backend_unavailable") == 1
+        await until(lambda: stack.count("tandem_arm_ready", model="away") == 0)
+        assert (await stack.admin.get("/readyz?complete=true")).status_code == 503
+        assert (await stack.rest.get("/v2/models/away/ready")).status_code == 503
+        (status,) = (await stack.rest.get("/v1/models/away")).json()["model_version_status"]
+        assert status["status"]["error_code"] == "UNAVAILABLE"
         async with serving(Arithmetic(), address):
             async with asyncio.timeout(20):
                 while (await stack.rest.post("/v1/models/away:predict", json=ROW)).is_error:  # noqa: ASYNC110  # a state, seen from outside

@@ -68,6 +68,10 @@ class OipRest:
         self._heavy = heavy
         self._pipeline: Pipeline = desk.pipeline
 
+    def target_of(self, method: str, path: str) -> Target | None:
+        """The model that a path names, None if it names none."""
+        return _match(path) if method == "POST" else None
+
     async def __call__(self, exchange: Exchange, call: Call) -> Reply:
         """Answer one call."""
         exchange.target = asked = _match(call.path)

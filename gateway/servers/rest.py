@@ -13,15 +13,15 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import orjson
 from fastapi import FastAPI
 
 from gateway.errors import CallerLeft, GatewayError
-from gateway.messages import Dialect
+from gateway.messages import Dialect, Target
 from gateway.servers.body import Receive, Send, read_body
 from gateway.servers.departures import Departures
 from gateway.servers.exchange import EXPLAIN, REQUEST_ID, Desk, Exchange, clean_id
@@ -70,7 +70,16 @@ class Reply:
     headers: Pairs = field(default_factory=list)
 
 
-Endpoint: TypeAlias = Callable[[Exchange, Call], Awaitable[Reply]]
+class Endpoint(Protocol):
+    """What answers the raw requests of one dialect."""
+
+    async def __call__(self, exchange: Exchange, call: Call) -> Reply:
+        """Answer one call."""
+        ...
+
+    def target_of(self, method: str, path: str) -> Target | None:
+        """The model that a path names, None if it names none; for requests whose body cannot be had."""
+        ...
 
 
 class RawRoutes:
@@ -112,16 +121,17 @@ class RawRoutes:
         self, exchange: Exchange, scope: Mapping[str, Any], receive: Receive, headers: AsgiHeaders
     ) -> Reply | None:
         """The endpoint's reply, or its error's; None when the client has left."""
+        path = scope["raw_path"].decode("latin-1")
+        endpoint = self._endpoints[exchange.dialect]
         try:
             hold = functools.partial(self._desk.hold, exchange)
             limit = self._desk.limits.max_body_bytes
             body = await read_body(receive, headers.raw, limit, hold)
             exchange.started = self._desk.clock()
-            path: bytes = scope["raw_path"]
-            call = Call(scope["method"], path.decode("latin-1"), headers, body)
+            call = Call(scope["method"], path, headers, body)
             with self._departures.watch(receive) as visit:
                 try:
-                    return await self._endpoints[exchange.dialect](exchange, call)
+                    return await endpoint(exchange, call)
                 except asyncio.CancelledError:
                     if not visit.has_left:
                         raise
@@ -135,6 +145,11 @@ class RawRoutes:
         except Exception as error:  # noqa: BLE001  # a supervisor: they get an answer, we the trace
             _log.exception("a request failed inside the gateway")
             exchange.error = GatewayError(f"internal error: {type(error).__name__}")
+        finally:
+            if (
+                exchange.target is None
+            ):  # the body was not even read; the books still name the model
+                exchange.target = endpoint.target_of(scope["method"], path)
         return _error_reply(exchange, exchange.error)
 
 

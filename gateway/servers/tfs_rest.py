@@ -75,6 +75,14 @@ class TfsRest:
         self._heavy = heavy
         self._pipeline: Pipeline = desk.pipeline
 
+    def target_of(self, method: str, path: str) -> Target | None:
+        """The model that a path names, None if it names none."""
+        try:
+            found = _match(method, path)
+        except InvalidRequest:  # a version that is no number
+            return None
+        return None if found is None else found.target
+
     async def __call__(self, exchange: Exchange, call: Call) -> Reply:
         """Answer one call."""
         path = _match(call.method, call.path)

@@ -98,7 +98,8 @@ class TestInfer:
                 await backend.infer(BATCH, soon(7.0))
 
         run(story)
-        assert 0 < remaining[0] <= 7.0
+        # gRPC writes a timeout with few digits, rounded up: 7.0 s may arrive as 7.01 s.
+        assert 0 < remaining[0] <= 7.1
 
     def test_a_late_answer_is_a_timeout(self) -> None:
         async def story() -> None:

@@ -211,8 +211,11 @@ def test_a_full_server_still_says_what_it_serves() -> None:
 
 def test_a_call_cancelled_while_it_waits_never_starts() -> None:
     with serving(threads=1, max_queued=2) as (server, channel):
-        running, waiting = start(channel), start(channel)
+        running = start(channel)
         assert server.servable.started.acquire(timeout=TIMEOUT_S)
+        # Only now: of two calls sent together either may be the one that runs.
+        waiting = start(channel)
+        settle(channel)
         waiting.cancel()
         settle(channel)
         server.gate.set()

@@ -41,7 +41,7 @@ def test_rows_are_taken_exactly_within_the_bounds(count: int) -> None:
     [
         ((Tensor("y", "FP32", np.zeros((1, 4), np.float32)),), "inputs", "missing ['x']"),
         ((), "inputs", "missing ['x']"),
-        ((x(1, 4), x(1, 4)), "inputs", "got inputs ['x', 'x']"),
+        ((x(1, 4), x(1, 4)), "inputs", "given twice: got ['x', 'x']"),
         ((Tensor("x", "FP64", np.zeros((1, 4))),), "inputs[0].datatype", "got FP64"),
         ((x(1, 5),), "inputs[0].shape", "got [1, 5], model mlp wants [rows, 4]"),
         ((x(4),), "inputs[0].shape", "got [4]"),

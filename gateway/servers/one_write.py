@@ -2,8 +2,8 @@
 
 uvicorn writes an answer's head and its body apart, and uvloop sends each at once: two system calls and two
 packets for every answer. Here the writes of one turn of the event loop are joined and sent at its end,
-which halves what a small answer costs the kernel. (Measured with an echo on one core: 42–47 µs of CPU a
-request without, 27–34 µs with; loadtests/README.md has the comparison for the whole path.)
+which halves what a small answer costs the kernel. (An echo on one busy core: 42–47 µs of CPU a request
+without, 27–34 µs with. The whole path was not measured with and without.)
 """
 
 from __future__ import annotations

@@ -19,6 +19,7 @@ from typing import TypeAlias
 
 import grpc
 
+from gateway.backends.channel import open_channel
 from gateway.backends.errors import map_errors, map_lookup_errors
 from gateway.codecs import oip_proto
 from gateway.codecs.oip_model import IndexedModel, newest_first
@@ -65,15 +66,7 @@ class OipBackend:
     def __init__(self, name: str, address: str, *, max_message_bytes: int) -> None:
         self.name = name
         self._address = address
-        self._channel = grpc.aio.insecure_channel(
-            address,
-            options=[
-                ("grpc.max_send_message_length", max_message_bytes),
-                ("grpc.max_receive_message_length", max_message_bytes),
-                ("grpc.initial_reconnect_backoff_ms", 100),
-                ("grpc.max_reconnect_backoff_ms", 1000),
-            ],
-        )
+        self._channel = open_channel(address, max_message_bytes)
         self._calls: Mapping[str, _Call] = {
             method: self._channel.unary_unary(_SERVICE + method)
             for method in ("ModelInfer", "ModelMetadata", "ModelReady", "RepositoryIndex")

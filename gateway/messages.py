@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal, NewType, TypeAlias
 
 from gateway.tensors import Signature, Tensor
+from gateway.values import value_class
 
 __all__ = [
     "ArmName",
@@ -34,7 +35,7 @@ VersionState: TypeAlias = Literal["START", "LOADING", "AVAILABLE", "UNLOADING", 
 DEFAULT_SIGNATURE = "serving_default"
 
 
-@dataclass(frozen=True, slots=True)
+@value_class()
 class Deadline:
     """The moment after which nobody wants the answer: `at`, in seconds of the event loop's clock."""
 
@@ -50,7 +51,7 @@ class Deadline:
         return self.at - now
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value_class(kw_only=True)
 class Target:
     """Which model the caller asked for, and what decides its arm.
 
@@ -71,7 +72,7 @@ class Target:
     arm: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value_class(kw_only=True)
 class InferRequest:
     """One predict call, without the dialect it came in.
 
@@ -93,7 +94,7 @@ class InferRequest:
     parameters: Mapping[str, Parameter] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value_class(kw_only=True)
 class InferResponse:
     """One answer, without the dialect it goes out in. `version` is the one that really answered."""
 
@@ -105,7 +106,7 @@ class InferResponse:
     parameters: Mapping[str, Parameter] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value_class(kw_only=True)
 class Served:
     """What a batch gave one of its requests, and how long each stage took.
 

@@ -21,6 +21,7 @@ from gateway.routing.table import Arm, Decision, RouteTable
 from gateway.shadow.mirror import Mirror, Mirrored
 from gateway.telemetry.metrics import ArmMetrics, Metrics
 from gateway.tensors import Signature, Tensor, check_inputs
+from gateway.values import value_class
 
 __all__ = ["Answer", "Lane", "Pipeline", "Route", "Scene"]
 
@@ -42,7 +43,7 @@ class Scene:
     mirrors: Mapping[tuple[str, str], Mirror] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value_class(kw_only=True)
 class Route:
     """A decision, with the lane and the mirrors that were current when it was made."""
 
@@ -57,7 +58,7 @@ class Route:
         return self.decision.arm
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value_class(kw_only=True)
 class Answer:
     """The response, and how it came about."""
 

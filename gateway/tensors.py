@@ -22,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gateway.errors import InvalidRequest
+from gateway.values import value_class
 
 __all__ = [
     "DTYPES",
@@ -68,7 +69,7 @@ def datatype_of(array: Array) -> Datatype:
     return _DATATYPES[array.dtype]
 
 
-@dataclass(frozen=True, slots=True)
+@value_class()
 class Tensor:
     """A named array. `array` has the dtype `DTYPES[datatype]` and any shape, `[]` included."""
 

@@ -17,7 +17,6 @@ Rules:
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import orjson
 
@@ -30,6 +29,7 @@ from gateway.codecs.tfs_signature import describe_signatures
 from gateway.errors import InvalidRequest
 from gateway.messages import InferResponse, ModelDescription, VersionStatus
 from gateway.tensors import Signature, Tensor, TensorSpec
+from gateway.values import value_class
 
 __all__ = [
     "PredictBody",
@@ -44,7 +44,7 @@ __all__ = [
 _KEYS: Mapping[Form, str] = {"row": "instances", "columnar": "inputs"}
 
 
-@dataclass(frozen=True, slots=True)
+@value_class()
 class PredictBody:
     """A predict body whose JSON is sound; what it says is not looked at yet.
 

@@ -17,6 +17,7 @@ from gateway.errors import InvalidRequest, NotReady, UnknownLabel, UnknownModel,
 from gateway.messages import DEFAULT_SIGNATURE, ModelDescription, Target
 from gateway.routing.split import choose
 from gateway.tensors import Signature
+from gateway.values import value_class
 
 __all__ = ["Arm", "Decision", "ModelRoutes", "RouteTable", "Shadow"]
 
@@ -78,7 +79,7 @@ class Shadow:
     sample_ratio: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value_class(kw_only=True)
 class Decision:
     """The arm that answers, why it was chosen, and the arms to mirror to."""
 

@@ -14,7 +14,7 @@ import asyncio
 import functools
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Protocol, TypeAlias
 
 import orjson
@@ -27,6 +27,7 @@ from gateway.servers.departures import Departures
 from gateway.servers.exchange import EXPLAIN, REQUEST_ID, Desk, Exchange, clean_id
 from gateway.servers.openapi import with_predict_routes
 from gateway.servers.problems import headers_of, text_of
+from gateway.values import value_class
 
 __all__ = ["AsgiHeaders", "Call", "Endpoint", "RawRoutes", "Reply", "RestApi"]
 
@@ -50,7 +51,7 @@ class AsgiHeaders:
         return None if value is None else value.decode("latin-1")
 
 
-@dataclass(frozen=True, slots=True)
+@value_class()
 class Call:
     """One HTTP request, its body read. `path` is as sent: percent-encoded, without the query."""
 
@@ -60,7 +61,7 @@ class Call:
     body: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@value_class()
 class Reply:
     """One HTTP answer."""
 

@@ -11,12 +11,13 @@ Rules:
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Protocol
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge
 from prometheus_client.gc_collector import GCCollector
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
+
+from gateway.telemetry.instruments import Counters, Distribution, Distributions, Tally
 
 __all__ = ["ArmMetrics", "Metrics"]
 
@@ -25,14 +26,6 @@ SECONDS_BUCKETS = (
     0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
 )  # fmt: skip
 ROWS_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
-
-
-class _Inc(Protocol):
-    def inc(self, amount: float = 1) -> None: ...
-
-
-class _Observe(Protocol):
-    def observe(self, amount: float) -> None: ...
 
 
 class Metrics:
@@ -52,58 +45,58 @@ class Metrics:
 
     def _make_request_instruments(self, registry: CollectorRegistry) -> None:
         arm = ("model", "arm")
-        self.requests = Counter(
+        self.requests = Counters(
             "tandem_requests_total",
             "Requests answered, each counted once; reason is ok or the error's.",
             (*arm, "dialect", "reason"),
             registry=registry,
         )
-        self.assignments = Counter(
+        self.assignments = Counters(
             "tandem_assignments_total",
             "Requests routed to an arm, by why: split, forced, version, label, only.",
             (*arm, "why"),
             registry=registry,
         )
-        self.request_seconds = Histogram(
+        self.request_seconds = Distributions(
             "tandem_request_duration_seconds",
             "From the request's last body byte to its encoded answer; answered requests only.",
             arm,
             buckets=SECONDS_BUCKETS,
             registry=registry,
         )
-        self.queue_seconds = Histogram(
+        self.queue_seconds = Distributions(
             "tandem_queue_duration_seconds",
             "From submission until the request's batch left; answered requests only.",
             arm,
             buckets=SECONDS_BUCKETS,
             registry=registry,
         )
-        self.rows = Counter(
+        self.rows = Counters(
             "tandem_rows_total", "Rows of answered requests.", arm, registry=registry
         )
 
     def _make_batch_instruments(self, registry: CollectorRegistry) -> None:
         arm = ("model", "arm")
-        self.batches = Counter(
+        self.batches = Counters(
             "tandem_batches_total",
             "Batches sent to a backend; reason is ok or the error's. role is primary or shadow.",
             (*arm, "role", "reason"),
             registry=registry,
         )
-        self.batch_departures = Counter(
+        self.batch_departures = Counters(
             "tandem_batch_departures_total",
             "Why each batch left when it did: full, slot_free, delay or deadline.",
             (*arm, "role", "why"),
             registry=registry,
         )
-        self.batch_rows = Histogram(
+        self.batch_rows = Distributions(
             "tandem_batch_rows",
             "Rows in a batch that was sent.",
             (*arm, "role"),
             buckets=ROWS_BUCKETS,
             registry=registry,
         )
-        self.backend_seconds = Histogram(
+        self.backend_seconds = Distributions(
             "tandem_backend_duration_seconds",
             "One backend call, from sending a batch to its decoded answer.",
             (*arm, "role"),
@@ -145,7 +138,7 @@ class Metrics:
         )
 
     def _make_process_instruments(self, registry: CollectorRegistry) -> None:
-        self.shadow = Counter(
+        self.shadow = Counters(
             "tandem_shadow_total",
             "Mirrored requests, by outcome: match, mismatch, error or dropped; arm is the shadow.",
             ("model", "arm", "outcome"),
@@ -196,19 +189,19 @@ class ArmMetrics:
     """One arm's instruments, with their labels bound: what a request and a batch observe."""
 
     def __init__(self, metrics: Metrics, model: str, arm: str, *, role: str = "primary") -> None:
-        self.request_seconds: _Observe = metrics.request_seconds.labels(model, arm)
-        self.queue_seconds: _Observe = metrics.queue_seconds.labels(model, arm)
-        self.rows: _Inc = metrics.rows.labels(model, arm)
-        self.batch_rows: _Observe = metrics.batch_rows.labels(model, arm, role)
-        self.backend_seconds: _Observe = metrics.backend_seconds.labels(model, arm, role)
+        self.request_seconds: Distribution = metrics.request_seconds.labels(model, arm)
+        self.queue_seconds: Distribution = metrics.queue_seconds.labels(model, arm)
+        self.rows: Tally = metrics.rows.labels(model, arm)
+        self.batch_rows: Distribution = metrics.batch_rows.labels(model, arm, role)
+        self.backend_seconds: Distribution = metrics.backend_seconds.labels(model, arm, role)
         self.in_flight_batches = metrics.in_flight_batches.labels(model, arm, role)
         self.queued_rows = metrics.queued_rows.labels(model, arm, role)
         self._labels = (model, arm)
         self._role = role
         self._metrics = metrics
-        self._requests: dict[tuple[str, str], _Inc] = {}
-        self._batches: dict[tuple[str, str], _Inc] = {}
-        self._whys: dict[str, _Inc] = {}
+        self._requests: dict[tuple[str, str], Tally] = {}
+        self._batches: dict[tuple[str, str], _Pair] = {}
+        self._whys: dict[str, Tally] = {}
 
     def count_request(self, dialect: str, reason: str) -> None:
         """Count one finished request."""
@@ -241,7 +234,7 @@ class ArmMetrics:
 class _Pair:
     """Two counters that move together."""
 
-    def __init__(self, first: _Inc, second: _Inc) -> None:
+    def __init__(self, first: Tally, second: Tally) -> None:
         self._both = (first, second)
 
     def inc(self, amount: float = 1) -> None:

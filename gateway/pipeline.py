@@ -20,18 +20,41 @@ from gateway.messages import Deadline, InferRequest, InferResponse, Served, Targ
 from gateway.routing.table import Arm, Decision, RouteTable
 from gateway.shadow.mirror import Mirror, Mirrored
 from gateway.telemetry.metrics import ArmMetrics, Metrics
-from gateway.tensors import Signature, Tensor, check_inputs
+from gateway.tensors import Signature, Tensor, check_inputs, rows_of
 from gateway.values import value_class
 
 __all__ = ["Answer", "Lane", "Pipeline", "Route", "Scene"]
 
+_MAX_FITTING = 1024
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lane:
-    """What an arm has at run time: its queue, and its metrics with the labels bound."""
+    """What an arm has at run time: its queue, and its metrics with the labels bound.
 
+    A lane lives as long as the signatures of its arm stay the same, so that a key which was found to
+    fit once need not be checked again: `_fitting` holds the latest of them.
+    """
+
+    model: str
     queue: BatchQueue
     metrics: ArmMetrics
+    _fitting: set[BatchKey] = field(default_factory=set, compare=False, repr=False)
+
+    def check(self, key: BatchKey, signature: Signature, inputs: tuple[Tensor, ...]) -> int:
+        """Check a request against the signature and return its rows (1 if it has no batch dimension).
+
+        Raises:
+            InvalidRequest: the inputs or the outputs asked for do not fit the signature.
+        """
+        if key in self._fitting:
+            return rows_of(signature, inputs)
+        rows = check_inputs(self.model, signature, inputs)
+        _check_wanted(self.model, signature, key.outputs)
+        if len(self._fitting) >= _MAX_FITTING:  # sequences come in many lengths
+            self._fitting.clear()
+        self._fitting.add(key)
+        return rows
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,27 +167,32 @@ class Pipeline:
             DeadlineExceeded: the deadline passed in the queue or in flight.
             BackendError: the batch failed.
         """
-        arm, signature = route.arm, route.signature
-        rows = check_inputs(arm.model, signature, request.inputs)
+        arm, signature, lane = route.decision.arm, route.signature, route.lane
         inputs = _in_order(signature, request.inputs)
-        wanted = _wanted(arm.model, signature, request.outputs)
         key = BatchKey.of(
             version=arm.version,
             signature=signature.name,
             inputs=inputs,
             batchable=signature.is_batchable,
-            outputs=wanted,
+            outputs=request.outputs,
         )
-        served = await self._submit(route.lane, key, inputs, rows=rows, deadline=deadline)
-        route.lane.metrics.queue_seconds.observe(served.queue_s)
-        route.lane.metrics.rows.inc(rows)
+        rows = lane.check(key, signature, request.inputs)
+        if self._in_flight >= self._max_in_flight:
+            raise self._too_many()
+        self._in_flight += 1
+        try:
+            served = await lane.queue.submit(key, inputs, rows, deadline)
+        finally:
+            self._in_flight -= 1
+        lane.metrics.queue_seconds.observe(served.queue_s)
+        lane.metrics.rows.inc(rows)
         if route.mirrors:
             mirrored = Mirrored(
                 request_id=request_id,
                 answered_by=arm.name,
                 signature=signature.name,
                 inputs=inputs,
-                wanted=wanted,
+                wanted=request.outputs,
                 rows=rows,
                 control=served.outputs,
             )
@@ -179,25 +207,11 @@ class Pipeline:
         )
         return Answer(response=response, served=served)
 
-    async def _submit(
-        self,
-        lane: Lane,
-        key: BatchKey,
-        inputs: tuple[Tensor, ...],
-        *,
-        rows: int,
-        deadline: Deadline,
-    ) -> Served:
-        if self._in_flight >= self._max_in_flight:
-            raise QueueFull(
-                f"got one request more than the {self._max_in_flight} that may be in flight"
-                " (limits.max_requests_in_flight)"
-            )
-        self._in_flight += 1
-        try:
-            return await lane.queue.submit(key, inputs, rows, deadline)
-        finally:
-            self._in_flight -= 1
+    def _too_many(self) -> QueueFull:
+        return QueueFull(
+            f"got one request more than the {self._max_in_flight} that may be in flight"
+            " (limits.max_requests_in_flight)"
+        )
 
 
 def _in_order(signature: Signature, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
@@ -205,10 +219,12 @@ def _in_order(signature: Signature, inputs: tuple[Tensor, ...]) -> tuple[Tensor,
     if len(inputs) == 1:
         return inputs
     by_name = {tensor.name: tensor for tensor in inputs}
-    return tuple(by_name[name] for name in signature.inputs)
+    if len(by_name) != len(inputs) or by_name.keys() != signature.inputs.keys():
+        return inputs  # which are going to be refused, as they came
+    return tuple([by_name[name] for name in signature.inputs])
 
 
-def _wanted(model: str, signature: Signature, outputs: tuple[str, ...]) -> tuple[str, ...]:
+def _check_wanted(model: str, signature: Signature, outputs: tuple[str, ...]) -> None:
     for index, name in enumerate(outputs):
         if name not in signature.outputs:
             raise InvalidRequest(
@@ -219,4 +235,3 @@ def _wanted(model: str, signature: Signature, outputs: tuple[str, ...]) -> tuple
             )
         if name in outputs[:index]:
             raise InvalidRequest(f"duplicate output tensor alias: {name}", path=f"outputs[{index}]")
-    return outputs

@@ -33,6 +33,7 @@ __all__ = [
     "TensorSpec",
     "check_inputs",
     "datatype_of",
+    "rows_of",
 ]
 
 Datatype: TypeAlias = Literal[
@@ -141,12 +142,18 @@ def check_inputs(model: str, signature: Signature, inputs: tuple[Tensor, ...]) -
     Raises:
         InvalidRequest: the caller's fault; names the input, what was got and what the model wants.
     """
-    specs = signature.inputs
-    # The common case, one input with the right name, without building lists of names.
-    if len(inputs) != 1 or len(specs) != 1 or inputs[0].name not in specs:
-        _check_names(model, signature, inputs)
+    _check_names(model, signature, inputs)
     for index, tensor in enumerate(inputs):
-        _check_tensor(model, specs[tensor.name], tensor, index)
+        _check_tensor(model, signature.inputs[tensor.name], tensor, index)
+    return rows_of(signature, inputs)
+
+
+def rows_of(signature: Signature, inputs: tuple[Tensor, ...]) -> int:
+    """The rows of inputs that fit the signature (1 if it has no batch dimension).
+
+    Raises:
+        InvalidRequest: the caller's fault; the inputs differ in their rows.
+    """
     if not signature.is_batchable:
         return 1
     return inputs[0].array.shape[0] if len(inputs) == 1 else _common_rows(inputs)

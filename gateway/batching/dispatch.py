@@ -193,7 +193,7 @@ class Dispatcher:
         task.add_done_callback(partial(self._on_task_done, flight))
 
     async def _fly(self, flight: Flight) -> None:
-        for entry in self.plan.still_waiting(flight.batch):
+        for entry in flight.batch.entries:
             if entry.slot.answer.cancelled():
                 self.leave(entry)  # its caller would do so when it runs next: too late
         entries = self.plan.still_waiting(flight.batch)

@@ -107,10 +107,9 @@ class Flight:
 
     def served(self, entries: Sequence[Entry[Caller]]) -> list[Served]:
         """What the callers of those of its entries get, if the batch was answered."""
-        wanted = {entry.id for entry in entries}
         batch, backend_s = self.batch, self.backend_s or 0.0
         rows, requests = sum([entry.rows for entry in batch.entries]), len(batch.entries)
-        return [
+        served = [
             Served(
                 outputs=outputs,
                 batch_rows=rows,
@@ -119,8 +118,11 @@ class Flight:
                 backend_s=backend_s,
             )
             for entry, outputs in zip(batch.entries, self.shares, strict=True)
-            if entry.id in wanted
         ]
+        if len(entries) == requests:
+            return served
+        wanted = {entry.id for entry in entries}
+        return [s for entry, s in zip(batch.entries, served, strict=True) if entry.id in wanted]
 
     def record(self, now: float) -> BatchRecord:
         """What is told of it, once it has ended."""

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from gateway.messages import Parameter
 from gateway.tensors import Datatype, Tensor
 
+_NO_ROWS = (-1,)
 _NO_PARAMETERS: Mapping[str, Parameter] = MappingProxyType({})
 
 
@@ -48,15 +49,17 @@ class BatchKey(NamedTuple):
         parameters: Mapping[str, Parameter] = _NO_PARAMETERS,
     ) -> BatchKey:
         """The key of a request; `parameters` are only those that change what the backend does."""
-        first = 1 if batchable else 0
-        return cls(
-            version,
-            signature,
-            tuple([(t.name, t.datatype, t.array.shape[first:]) for t in inputs]),
-            outputs,
-            tuple([(k, parameters[k], repr(parameters[k])) for k in sorted(parameters)]),
-            batchable,
-        )
+        told = []
+        for tensor in inputs:
+            shape = tensor.array.shape
+            if batchable:
+                # A scalar has no row to leave out: its key is one that no tensor with rows can have.
+                shape = shape[1:] if shape else _NO_ROWS
+            told.append((tensor.name, tensor.datatype, shape))
+        marks: tuple[tuple[str, Parameter, str], ...] = ()
+        if parameters:
+            marks = tuple([(k, parameters[k], repr(parameters[k])) for k in sorted(parameters)])
+        return cls(version, signature, tuple(told), outputs, marks, batchable)
 
     def parameter_mapping(self) -> dict[str, Parameter]:
         """The parameters as they were given to `of`."""

@@ -85,6 +85,8 @@ class Lines(Generic[T]):
 
     def take_batch(self, line: Line[T]) -> list[Entry[T]]:
         """Remove the longest prefix of a line that fits into one batch, at least one request."""
+        if line.rows <= self._max_batch_rows:
+            return self._take_all(line)
         taken: list[Entry[T]] = []
         room = self._max_batch_rows
         while line.entries:
@@ -99,16 +101,29 @@ class Lines(Generic[T]):
             del self._open[taken[0].key]
         return taken
 
+    def _take_all(self, line: Line[T]) -> list[Entry[T]]:
+        taken = list(line.entries.values())
+        for entry in taken:
+            entry.line = None
+            del self._queued[entry.id]
+        self.rows -= line.rows
+        line.entries.clear()
+        line.rows = 0
+        if not line.closed:
+            del self._open[taken[0].key]
+        return taken
+
     def _line_for(self, entry: Entry[T]) -> Line[T]:
-        if entry.travels_alone:
-            return Line(closed=True)
         line = self._open.get(entry.key)
-        if line is None:
-            line = self._open[entry.key] = Line()
+        if line is not None and entry.rows:
+            return line  # of a key whose requests travel together: no other has an open line
+        line = Line(closed=entry.travels_alone)
+        if not line.closed:
+            self._open[entry.key] = line
         return line
 
     def _join(self, line: Line[T], entry: Entry[T]) -> None:
-        weight = entry.weight
+        weight = entry.rows or 1  # `entry.weight`, for every request
         entry.line = line
         line.entries[entry.id] = entry
         line.rows += weight

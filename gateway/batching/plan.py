@@ -140,6 +140,8 @@ class Plan(Generic[T]):
 
     def still_waiting(self, batch: Batch[T]) -> list[Entry[T]]:
         """Its requests that were neither cancelled nor expired, in order."""
+        if batch.waiting == len(batch.entries):
+            return batch.entries
         return [entry for entry in batch.entries if entry.id in self._known]
 
     def hurry(self) -> None:
@@ -164,7 +166,7 @@ class Plan(Generic[T]):
         return min(first[0], self._ready_at(oldest))
 
     def _check_room(self, entries: Sequence[Entry[T]]) -> None:
-        rows = entries[0].weight if len(entries) == 1 else sum([entry.weight for entry in entries])
+        rows = sum([entry.rows or 1 for entry in entries])
         if self._lines.rows + rows > self._max_queued_rows:
             raise QueueFull(
                 f"{self._lines.rows} rows are queued and at most {self._max_queued_rows} may be,"

@@ -111,8 +111,10 @@ class BatchQueue:
         self._offer(entry)
         try:
             return await entry.slot.answer
-        finally:
+        except BaseException:
             self._dispatcher.leave(entry)
+            raise
+        finally:
             del entry  # else an error that was raised here would hold this frame, and so itself
 
     async def serve(self) -> None:

@@ -73,18 +73,23 @@ def parse_predict(body: bytes) -> PredictBody:
         InvalidRequest: no JSON, no object, or a signature name that is no string.
     """
     document, keys = _read_document(body)
-    signature_name = document.get("signature_name", "")
-    if not isinstance(signature_name, str):
+    strings = 2 * keys
+    signature_name = document.get("signature_name")
+    if signature_name is None and "signature_name" not in document:
+        signature_name = ""
+    elif isinstance(signature_name, str):
+        strings += 2
+    else:
         raise InvalidRequest(
             f"{_quoted(document)} not formatted correctly."
             " 'signature_name' key must be a string value."
         )
-    strings = 2 * keys + 2 * ("signature_name" in document)
     only_numbers = body.count(b'"') == strings and not (
         b"true" in body or b"false" in body or b"null" in body
     )
-    form: Form = "row" if "instances" in document else "columnar"
-    return PredictBody(signature_name, form, document, only_numbers)
+    return PredictBody(
+        signature_name, "row" if "instances" in document else "columnar", document, only_numbers
+    )
 
 
 def decode_inputs(body: PredictBody, signature: Signature) -> tuple[Tensor, ...]:
@@ -163,7 +168,7 @@ def encode_metadata(description: ModelDescription) -> bytes:
 
 
 def _decode_rows(body: PredictBody, specs: Mapping[str, TensorSpec]) -> tuple[Tensor, ...]:
-    rows = body.value
+    rows = body.document["instances"]
     if not isinstance(rows, list):
         raise InvalidRequest(f"{_quoted(body.document)} Expecting 'instances' to be an list/array")
     if not rows:

@@ -26,6 +26,8 @@ Form: TypeAlias = Literal["row", "columnar"]
 _Values: TypeAlias = "Array | list[object]"
 
 _BYTES_SUFFIX = "_bytes"
+_KEYS: Mapping[Form, str] = {"row": "predictions", "columnar": "outputs"}
+_NOT_NUMBERS = frozenset(("BYTES", "BF16"))  # to orjson
 
 
 def write_outputs(outputs: tuple[Tensor, ...], form: Form) -> bytes:
@@ -36,6 +38,9 @@ def write_outputs(outputs: tuple[Tensor, ...], form: Form) -> bytes:
     """
     if not outputs:
         raise InvalidRequest("Cannot convert empty tensor map to JSON")
+    text = _write_numbers(outputs[0], form) if len(outputs) == 1 else b"null"
+    if b"null" not in text:
+        return text
     if form == "row":
         _check_rows(outputs)
     values = {tensor.name: _values_of(tensor) for tensor in outputs}
@@ -43,6 +48,14 @@ def write_outputs(outputs: tuple[Tensor, ...], form: Form) -> bytes:
     if b"null" in text:
         text = _dump(_arrange(values, form, with_nan=True))
     return text
+
+
+def _write_numbers(only: Tensor, form: Form) -> bytes:
+    """The common case at once: one array of finite numbers, with rows; `null` if it is another."""
+    array = only.array
+    if only.datatype in _NOT_NUMBERS or not array.ndim or not array.flags.c_contiguous:
+        return b"null"
+    return orjson.dumps({_KEYS[form]: array}, option=orjson.OPT_SERIALIZE_NUMPY)
 
 
 def _check_rows(outputs: tuple[Tensor, ...]) -> None:
@@ -62,7 +75,7 @@ def _check_rows(outputs: tuple[Tensor, ...]) -> None:
 def _arrange(
     values: Mapping[str, _Values], form: Form, *, with_nan: bool = False
 ) -> dict[str, object]:
-    key = "predictions" if form == "row" else "outputs"
+    key = _KEYS[form]
     if len(values) == 1:
         (only,) = values.values()
         return {key: _element(only, with_nan=with_nan)}

@@ -134,7 +134,7 @@ class Lanes:
         if recipe.shadow is not None:
             mirror = self._mirror(recipe, recipe.shadow, queue)
             tasks.append(self._group.create_task(mirror.serve()))
-        return _Open(recipe, Lane(queue=queue, metrics=metrics), mirror, tuple(tasks))
+        return _Open(recipe, Lane(model=model, queue=queue, metrics=metrics), mirror, tuple(tasks))
 
     def _mirror(self, recipe: _Recipe, shadow: ShadowConfig, queue: BatchQueue) -> Mirror:
         arm = recipe.arm

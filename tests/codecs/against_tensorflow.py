@@ -15,9 +15,12 @@ import tensorflow as tf
 from google.protobuf import descriptor as pb
 from tensorflow.core.protobuf import meta_graph_pb2
 from tensorflow_serving.apis import (
+    classification_pb2,
     get_model_metadata_pb2,
     get_model_status_pb2,
+    inference_pb2,
     predict_pb2,
+    regression_pb2,
 )
 
 from gateway._stubs import tfs_wire_pb2 as wire
@@ -33,6 +36,12 @@ REAL: Mapping[str, Any] = {
     "SignatureDefMap": get_model_metadata_pb2.SignatureDefMap,
     "GetModelStatusRequest": get_model_status_pb2.GetModelStatusRequest,
     "GetModelStatusResponse": get_model_status_pb2.GetModelStatusResponse,
+    "ClassificationRequest": classification_pb2.ClassificationRequest,
+    "ClassificationResponse": classification_pb2.ClassificationResponse,
+    "RegressionRequest": regression_pb2.RegressionRequest,
+    "RegressionResponse": regression_pb2.RegressionResponse,
+    "MultiInferenceRequest": inference_pb2.MultiInferenceRequest,
+    "MultiInferenceResponse": inference_pb2.MultiInferenceResponse,
 }
 
 # Declared as runs of bytes on purpose: what the real field, packed, looks like on the wire.

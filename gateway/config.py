@@ -13,6 +13,8 @@ from typing import Annotated, ClassVar, Literal
 
 from annotated_types import Ge, Gt, Le
 
+from gateway.backend_config import BackendConfig, backend_problems
+
 __all__ = [
     "ArmConfig",
     "BackendConfig",
@@ -68,16 +70,6 @@ class LogConfig:
     __pydantic_config__: ClassVar = _STRICT
     level: Literal["debug", "info", "warning", "error"] = "info"
     success_sample_ratio: Ratio = 0.01
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BackendConfig:
-    """One serving system: `tfserving` is the gRPC PredictionService, `oip` the Open Inference Protocol."""
-
-    __pydantic_config__: ClassVar = _STRICT
-    kind: Literal["tfserving", "oip"]
-    address: str
-    max_message_bytes: PositiveInt = 256 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,6 +150,8 @@ def cross_references(config: Config) -> list[tuple[str, str]]:
     if limits.max_timeout_s < limits.default_timeout_s:
         wanted = f"wants default_timeout_s = {limits.default_timeout_s:g} or more"
         problems.append(("limits.max_timeout_s", f"got {limits.max_timeout_s:g}, {wanted}"))
+    for name, backend in config.backends.items():
+        problems += backend_problems(f"backends.{name}", backend)
     for name, model in config.models.items():
         problems += _model_problems(f"models.{name}", name, model, set(config.backends))
     return problems

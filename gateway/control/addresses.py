@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from gateway.config import Config
+from gateway.config import BackendConfig, Config
 from gateway.control.complaints import ConfigError, Problem, display
 from gateway.control.toml_lines import Place
 
@@ -17,6 +17,7 @@ _MAX_PORT = 65535
 _PORT = re.compile(r"[0-9]{1,5}")
 # gRPC name schemes that a backend's address may start with; what follows is gRPC's business.
 _GRPC_SCHEME = re.compile(r"(?:dns|ipv4|ipv6|unix|unix-abstract|vsock|xds):")
+_REST_SCHEME = re.compile(r"unix:")  # what HTTP can be spoken over besides host:port
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,9 +79,21 @@ def address_complaints(config: Config) -> Iterator[tuple[Place, str]]:
         if other != name and where[1] != 0:
             yield ("listen", name), f"got {display(address)}, which listen.{other} has already"
     for name, backend in config.backends.items():
-        message = _address_complaint(backend.address)
-        if message is not None and not _GRPC_SCHEME.match(backend.address):
-            yield ("backends", name, "address"), message
+        yield from _backend_complaints(("backends", name), backend)
+
+
+def _backend_complaints(place: Place, backend: BackendConfig) -> Iterator[tuple[Place, str]]:
+    scheme = _REST_SCHEME if backend.is_rest else _GRPC_SCHEME
+    addresses: list[tuple[Place, str]] = [((*place, "address"), backend.address)]
+    addresses += [
+        ((*place, "replicas", index), address) for index, address in enumerate(backend.replicas)
+    ]
+    if backend.management:
+        addresses.append(((*place, "management"), backend.management))
+    for where, address in addresses:
+        message = _address_complaint(address)
+        if message is not None and not scheme.match(address):
+            yield where, message
 
 
 def _address_complaint(address: str) -> str | None:

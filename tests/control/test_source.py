@@ -45,7 +45,7 @@ def test_a_sound_file_is_read_whole() -> None:
         (
             "[backends.tf]",
             "[backends.tf]\nzzz = 1",
-            "t.toml:2  backends.tf.zzz   unknown key; known here: kind, address, max_message_bytes",
+            "t.toml:2  backends.tf.zzz   unknown key; known here: kind, address, protocol, replicas, max_message_bytes, tls, management, body, declared",
         ),
         (
             "weight = 50",
@@ -76,7 +76,7 @@ def test_a_sound_file_is_read_whole() -> None:
             '"tfserving"',
             '"tfservin"',
             (
-                "t.toml:2  backends.tf.kind   got \"tfservin\", wants 'tfserving' or 'oip'; "
+                "t.toml:2  backends.tf.kind   got \"tfservin\", wants 'tfserving', 'oip' or 'torchserve'; "
                 'did you mean "tfserving"?'
             ),
         ),

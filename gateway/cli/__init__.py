@@ -12,6 +12,7 @@ terminal)`. It is imported when it is chosen, so that `tandem --help` does not w
 from __future__ import annotations
 
 import argparse
+import difflib
 import importlib
 import os
 import sys
@@ -85,9 +86,18 @@ def _parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"tandem {__version__}")
-    parser.add_argument("command", choices=tuple(COMMANDS), metavar="COMMAND", help="see above")
-    parser.add_argument("arguments", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
+    parser.add_argument("command", type=_command, metavar="COMMAND", help="see above")
+    rest = parser.add_argument("arguments", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
+    rest.required = False  # or an empty command line would be told to bring `arguments`
     return parser
+
+
+def _command(text: str) -> str:
+    if text in COMMANDS:
+        return text
+    nearest = difflib.get_close_matches(text, COMMANDS, n=1)
+    hint = f"; did you mean {nearest[0]!r}?" if nearest else f": {', '.join(COMMANDS)}"
+    raise argparse.ArgumentTypeError(f"there is no command {text!r}{hint}")
 
 
 def _run(name: str, arguments: list[str], terminal: Terminal) -> int:
@@ -100,5 +110,6 @@ def _run(name: str, arguments: list[str], terminal: Terminal) -> int:
         allow_abbrev=False,
     )
     command.add_arguments(parser)
-    status: int = command.run(parser.parse_args(arguments), terminal)
+    # Intermixed: `split iris --why canary tf=90` is as good as with the weights first.
+    status: int = command.run(parser.parse_intermixed_args(arguments), terminal)
     return status

@@ -28,6 +28,7 @@ __all__ = [
     "gateway_launch",
     "listeners",
     "model_config_argv",
+    "stack_of",
 ]
 
 MODEL_SERVER = "tensorflow_model_server"
@@ -42,6 +43,7 @@ class Tools:
 
     Attributes:
         root: The checkout; `state` in it is for what we write.
+        stack: Tells this stack's files from those of others that run from the same checkout.
         model_server: `tensorflow_model_server`, None if it is not on PATH.
         torch_python, tf_python: The interpreters of the two environments, whether they exist or not.
         threads: That each backend may compute with. All get the same, so that a comparison is of the
@@ -50,6 +52,7 @@ class Tools:
     """
 
     root: Path
+    stack: str
     model_server: Path | None
     torch_python: Path
     tf_python: Path
@@ -62,17 +65,22 @@ class Tools:
 
     @property
     def state(self) -> Path:
-        """Logs, and files made for the servers."""
+        """Logs, and files made for the servers, of all stacks."""
         return self.root / ".tandem"
+
+    @property
+    def logs(self) -> Path:
+        """What the servers of this stack print."""
+        return self.state / "logs" / self.stack
 
     @property
     def model_config(self) -> Path:
         """The file that says what TensorFlow Serving serves."""
-        return self.state / "models.config"
+        return self.state / f"models.{self.stack}.config"
 
 
-def find_tools() -> Tools:
-    """Look around.
+def find_tools(config: Config) -> Tools:
+    """Look around, for the stack that a configuration (with the flags applied) describes.
 
     Raises:
         CommandError: this is an installed package without the checkout around it.
@@ -86,11 +94,18 @@ def find_tools() -> Tools:
     found = shutil.which(MODEL_SERVER)
     return Tools(
         root=root,
+        stack=stack_of(config),
         model_server=None if found is None else Path(found),
         torch_python=root / ".venv-torch" / "bin" / "python",
         tf_python=root / ".venv-tf" / "bin" / "python",
         threads=max(1, len(os.sched_getaffinity(0)) // _BACKENDS),
     )
+
+
+def stack_of(config: Config) -> str:
+    """The port that REST listens on, which two stacks cannot share; with port 0, what names our process."""
+    _, port = split_address(config.listen.rest)
+    return str(port) if port else f"pid-{os.getpid()}"
 
 
 def asked_of(config: Config, backend: str) -> list[tuple[str, str | None]]:

@@ -7,10 +7,18 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from gateway.cli.terminal import CommandError
-from gateway.config import Config
-from gateway.control.source import ConfigError, ListenOverrides, load
+from gateway.config import Config, ListenConfig
+from gateway.control.source import ConfigError, ListenOverrides, load, split_address
 
-__all__ = ["DEFAULT_FILE", "add_config", "add_listeners", "address_of", "overrides", "read_config"]
+__all__ = [
+    "DEFAULT_FILE",
+    "add_config",
+    "add_listeners",
+    "address_of",
+    "overrides",
+    "read_config",
+    "require_ports",
+]
 
 Listener: TypeAlias = Literal["rest", "grpc", "admin"]
 
@@ -19,7 +27,7 @@ DEFAULT_FILE = Path("tandem.toml")
 _LISTENERS: dict[Listener, str] = {
     "rest": "the REST API",
     "grpc": "gRPC",
-    "admin": "metrics and the admin API",
+    "admin": "the admin API, metrics included,",
 }
 
 
@@ -68,10 +76,29 @@ def address_of(arguments: argparse.Namespace, listener: Listener) -> str:
         CommandError: the flag, or the file that had to be read, is wrong; its status is 2.
     """
     flags = overrides(arguments)
-    if getattr(flags, listener) is None:
-        return str(getattr(read_config(arguments).listen, listener))
+    listen = read_config(arguments).listen if getattr(flags, listener) is None else _flagged(flags)
+    require_ports(listen, listener)
+    return str(getattr(listen, listener))
+
+
+def require_ports(listen: ListenConfig, *listeners: Listener) -> None:
+    """Check that listeners which we will ask have a port that can be known beforehand.
+
+    Raises:
+        CommandError: one has port 0; its status is 2.
+    """
+    for name in listeners:
+        address = str(getattr(listen, name))
+        if split_address(address)[1] == 0:
+            raise CommandError(
+                f"listen.{name} (--{name}): got {address}, wants a port other than 0,"
+                " which the system would choose: nobody here could know where to ask",
+                status=2,
+            )
+
+
+def _flagged(flags: ListenOverrides) -> ListenConfig:
     try:
-        listen = flags.apply(Config(backends={}, models={})).listen
+        return flags.apply(Config(backends={}, models={})).listen
     except ConfigError as error:
         raise CommandError(str(error), status=2) from error
-    return str(getattr(listen, listener))

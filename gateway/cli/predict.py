@@ -77,12 +77,20 @@ def _read(given: str) -> Any:
         if given == "-":
             return json.load(sys.stdin)
         if given.startswith("@"):
-            return json.loads(Path(given[1:]).read_bytes())
+            return _file(given[1:])
         return json.loads(given)
+    except (ValueError, RecursionError) as error:
+        hint = "" if given[:1] in ("@", "-") else "; a file is @FILE, standard input is -"
+        raise CommandError(f"the input is not JSON: {error}{hint}", status=2) from error
+
+
+def _file(name: str) -> Any:
+    if not name:
+        raise CommandError("got @ alone, wants @FILE", status=2)
+    try:
+        return json.loads(Path(name).read_bytes())
     except OSError as error:
-        raise CommandError(f"{given[1:]}: {error.strerror}", status=2) from error
-    except ValueError as error:
-        raise CommandError(f"the input is not JSON: {error}", status=2) from error
+        raise CommandError(f"{name}: {error.strerror}", status=2) from error
 
 
 def _headers(arguments: argparse.Namespace) -> dict[str, str]:

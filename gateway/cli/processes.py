@@ -2,8 +2,9 @@
 
 - Each child is a session of its own, so that Ctrl-C reaches only us, and we stop them in order.
 - The kernel ends a child when we die in any way, SIGKILL included (PR_SET_PDEATHSIG).
-- A child that ends before it is told to ends the whole fleet, with its last words.
-- A child's output goes to `<logs>/<name>.log`, new for every start.
+- A watched child that ends before it is told to ends the whole fleet, with its last words; one that was
+  only spawned is its keeper's to mourn.
+- A child's output goes to `<logs>/<name>.log`, new for every fleet; a child of the same name adds to it.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import os
 import signal
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, STDOUT, Process
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,6 +29,7 @@ _PR_SET_PDEATHSIG = 1
 _TAIL_BYTES = 8192
 _TAIL_LINES = 12
 _MAX_LINE_BYTES = 1 << 20
+_BY_SIGNAL = 128  # as a shell says which signal ended a program
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,17 +51,23 @@ class Launch:
 
 
 class ChildDied(CommandError):
-    """A child ended by itself; the text has its last lines of output."""
+    """A child ended by itself; the text has its last lines of output, `status` is never 0."""
 
 
 class Child:
-    """A running child. Invariant: `is_stopping` is set before we send it any signal."""
+    """A running child. Invariant: `is_stopping` is set before we tell it to end.
 
-    def __init__(self, launch: Launch, process: Process, log: Path) -> None:
+    Attributes:
+        log: The file that its output goes to, from the byte `log_begin` on.
+    """
+
+    def __init__(self, launch: Launch, process: Process, log: Path, log_begin: int = 0) -> None:
         self.launch = launch
         self.process = process
         self.log = log
+        self.log_begin = log_begin
         self.is_stopping = False
+        self._failure = ""
 
     def __repr__(self) -> str:
         state = "running" if self.process.returncode is None else f"ended {self.process.returncode}"
@@ -69,13 +77,27 @@ class Child:
         """Wait for the end.
 
         Raises:
-            ChildDied: nobody had told it to end.
+            ChildDied: nobody had told it to end; its status is the child's own.
         """
-        status = await self.process.wait()
+        end = await self.end()
         if not self.is_stopping:
-            raise ChildDied(
-                f"{self.launch.name} {_how_it_ended(status)}; the end of {self.log}:\n{tail(self.log)}"
-            )
+            status = _exit_status(self.process.returncode)
+            raise ChildDied(f"{self.launch.name} {end}; {self.last_words()}", status=status)
+
+    async def end(self) -> str:
+        """Wait for the end, and say how it came; whatever the child had started goes with it."""
+        status = await self.process.wait()
+        self._kill_group()
+        return self._failure or _how_it_ended(status)
+
+    def last_words(self) -> str:
+        """Where its output is, and the last lines of it."""
+        return f"the end of {self.log}:\n{tail(self.log, self.log_begin)}"
+
+    def fail(self, why: str) -> None:
+        """Kill it for not doing what it is there for: an end that nobody told it, and `why` it came."""
+        self._failure = why
+        self._kill_group()
 
     async def stop(self) -> None:
         """SIGTERM, then SIGKILL after the grace; whatever it had started goes with it."""
@@ -90,13 +112,16 @@ class Child:
     def kill(self) -> None:
         """SIGKILL to it and to all it had started; does not wait."""
         self.is_stopping = True
-        with suppress(ProcessLookupError):
-            os.killpg(self.process.pid, signal.SIGKILL)
+        self._kill_group()
 
     def send(self, what: signal.Signals) -> None:
         """Send a signal to it alone, if it still runs."""
         with suppress(ProcessLookupError):
             self.process.send_signal(what)
+
+    def _kill_group(self) -> None:
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
 
 
 class Fleet:
@@ -106,30 +131,51 @@ class Fleet:
         self.children: list[Child] = []
         self._group = group
         self._logs = logs
+        self._keepers: list[asyncio.Task[None]] = []
 
     def __repr__(self) -> str:
         return f"<Fleet {self.children}>"
 
     async def start(self, launch: Launch) -> Child:
-        """Start a child and watch it from now on.
+        """Start a child and watch it from now on: its end is the end of the fleet.
+
+        Raises:
+            CommandError: its program cannot be run.
+        """
+        child = await self.spawn(launch)
+        self._group.create_task(child.watch())
+        return child
+
+    async def spawn(self, launch: Launch) -> Child:
+        """Start a child that the caller watches; it takes the place of an ended one of the same name.
 
         Raises:
             CommandError: its program cannot be run.
         """
         self._logs.mkdir(parents=True, exist_ok=True)
         log = self._logs / f"{launch.name}.log"
-        with log.open("wb") as output:
+        places = [at for at, c in enumerate(self.children) if c.launch.name == launch.name]
+        with log.open("ab" if places else "wb") as output:
+            begin = output.seek(0, os.SEEK_END)
             process = await _spawn(launch, stdout=output, stderr=STDOUT)
-        child = Child(launch, process, log)
-        self.children.append(child)
-        self._group.create_task(child.watch())
+        child = Child(launch, process, log, begin)
+        if places:
+            self.children[places[0]] = child
+        else:
+            self.children.append(child)
         return child
+
+    def keep(self, keeping: Coroutine[None, None, None]) -> None:
+        """Run what spawns and watches children; it is cancelled before they are stopped."""
+        self._keepers.append(self._group.create_task(keeping))
 
     async def stop(self) -> None:
         """Stop every child, the last started first; at most the sum of their graces.
 
         If the wait is cancelled (a second Ctrl-C), all are killed at once.
         """
+        for keeper in self._keepers:  # or one would start again what is stopped here
+            keeper.cancel()
         try:
             for child in reversed(self.children):
                 await child.stop()
@@ -217,10 +263,10 @@ async def _spawn(launch: Launch, *, stdout: IO[bytes] | int, stderr: int) -> Pro
         raise CommandError(f"cannot run {launch.argv[0]}: {exc.strerror}") from exc
 
 
-def tail(log: Path) -> str:
-    """The last lines of a log, indented."""
+def tail(log: Path, begin: int = 0) -> str:
+    """The last lines of a log that come after its byte `begin`, indented."""
     with log.open("rb") as file:
-        file.seek(max(0, file.seek(0, os.SEEK_END) - _TAIL_BYTES))
+        file.seek(max(begin, file.seek(0, os.SEEK_END) - _TAIL_BYTES))
         lines = file.read().decode(errors="replace").splitlines()[-_TAIL_LINES:]
     return "\n".join(f"    {line}" for line in lines) or "    (it wrote nothing)"
 
@@ -231,6 +277,13 @@ def _how_it_ended(status: int) -> str:
     name = signal.Signals(-status).name
     hint = ", perhaps for want of memory" if name == "SIGKILL" else ""
     return f"was ended by {name}{hint}"
+
+
+def _exit_status(status: int | None) -> int:
+    """What we exit with for a child that ended by itself, which is a failure whatever it thinks of it."""
+    if status is not None and status < 0:
+        return _BY_SIGNAL - status
+    return status or 1
 
 
 def _death_pact(parent: int, last_signal: signal.Signals) -> Callable[[], None] | None:

@@ -36,8 +36,13 @@ _LOOK_EVERY_S = 0.1
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's options."""
     parser.add_argument("model", metavar="MODEL")
-    parser.add_argument("weights", nargs="*", metavar="ARM=WEIGHT", help="the new weights")
-    parser.add_argument("--why", metavar="TEXT", default="", help="the reason, for the record")
+    # The default makes it optional: argparse demands a `*` that has none.
+    parser.add_argument(
+        "weights", nargs="*", default=[], metavar="ARM=WEIGHT", help="change it to these weights"
+    )
+    parser.add_argument(
+        "--why", metavar="TEXT", default="", help="the reason of the change, for the record"
+    )
     parser.add_argument("--unit", metavar="UNIT", help="tell which arm this unit gets")
     parser.add_argument("--json", action="store_true", help="print JSON")
     add_listeners(parser, "admin", verb="answers")
@@ -48,6 +53,8 @@ def run(arguments: argparse.Namespace, terminal: Terminal) -> int:
     """Show, explain or change the split."""
     if arguments.weights and arguments.unit is not None:
         raise CommandError("--unit tells, ARM=WEIGHT changes: one at a time", status=2)
+    if arguments.why and not arguments.weights:
+        raise CommandError("--why explains a change, and there is none: add ARM=WEIGHT", status=2)
     if arguments.weights:
         return _change(arguments, terminal)
     model = _model(arguments)

@@ -1,4 +1,7 @@
-"""How does the whole stack come up, in which order, and when is it ready? Backends first, then the gateway."""
+"""How does the whole stack come up, in which order, and when is it ready? Backends first, then the gateway.
+
+A backend that ends by itself is started again while the rest stays up; the gateway's end is the stack's.
+"""
 
 from __future__ import annotations
 
@@ -12,9 +15,11 @@ from typing import TypeAlias
 
 from gateway.cli import launch
 from gateway.cli.calls import Unreachable, ask
+from gateway.cli.keeper import Keeper, NotReady
 from gateway.cli.launch import Tools
 from gateway.cli.ports import is_local, require_free
-from gateway.cli.processes import Child, Fleet, fleet, tail
+from gateway.cli.processes import Fleet, Launch, fleet
+from gateway.cli.restarts import Patience
 from gateway.cli.terminal import CommandError, Terminal, seconds
 from gateway.config import BackendConfig, Config
 from gateway.errors import GatewayError
@@ -37,7 +42,8 @@ async def running_stack(
 ) -> AsyncIterator[Fleet]:
     """Start everything that the configuration needs on this machine, and stop it when the block ends.
 
-    The block starts when every arm with traffic can answer, and is cancelled when a child dies.
+    The block starts when every arm with traffic can answer. It is cancelled when the gateway dies, and
+    when a backend has died too often in a row to be started again.
 
     Args:
         path: The configuration file, for the gateway to read.
@@ -48,12 +54,12 @@ async def running_stack(
     Raises:
         CommandError: a port is taken, an environment or a built model is missing, or something did not
             become ready in time.
-        ChildDied: a child ended by itself.
+        ChildDied: the gateway ended by itself (`status` is its own), or a backend for the last time.
     """
     ours = {name: found for name, found in config.backends.items() if is_local(found.address)}
     require_free(launch.listeners(config, ours))
     _require_models(config, ours, tools)
-    async with fleet(tools.state / "logs") as children:
+    async with fleet(tools.logs) as children:
         start = _Start(config, tools, terminal, children)
         await start.backends(ours)
         await start.gateway(path)
@@ -78,18 +84,44 @@ class _Start:
             await asyncio.to_thread(_write_model_config, models, self.tools)
         async with asyncio.TaskGroup() as group:
             for name, backend in self.config.backends.items():
-                child = None
                 if name in ours:
                     started = launch.backend_launch(name, backend, self.tools)
-                    child = await self.children.start(started)
-                group.create_task(self._await_backend(name, child))
+                    group.create_task(self._await_ours(self._keeper(started)))
+                else:
+                    group.create_task(self._await_theirs(name))
 
-    async def _await_backend(self, name: str, child: Child | None) -> None:
+    def _keeper(self, started: Launch) -> Keeper:
+        return Keeper(
+            started,
+            self.children,
+            until_ready=lambda: self._until_described(started.name),
+            terminal=self.terminal,
+            patience=Patience(),
+        )
+
+    async def _await_ours(self, keeper: Keeper) -> None:
+        self.children.keep(keeper.keep())
+        await keeper.ready.wait()
+        what = launch.describe_backend(self.config.backends[keeper.name], self.tools)
+        self._tell(keeper.name, what, keeper.took_s)
+
+    async def _await_theirs(self, name: str) -> None:
+        try:
+            took_s = await self._until_described(name)
+        except NotReady as error:
+            raise CommandError(f"{name} {error}") from error
+        self._tell(name, f"running at {self.config.backends[name].address}", took_s)
+
+    def _tell(self, name: str, what: str, took_s: float) -> None:
+        self.terminal.field(self._label, f"{name:<8} {what}   ready {seconds(took_s)}")
+        self._label = ""
+
+    async def _until_described(self, name: str) -> float:
+        """Wait until a backend describes every model that our arms ask it for."""
         from gateway.app import make_backend  # noqa: PLC0415 - gRPC and all: not for --help
 
-        backend = self.config.backends[name]
         asked = launch.asked_of(self.config, name)
-        adapter = make_backend(name, backend)
+        adapter = make_backend(name, self.config.backends[name])
 
         async def missing() -> str:
             try:
@@ -100,14 +132,9 @@ class _Start:
             return ""
 
         try:
-            took_s = await self._until_ready(name, missing, child)
+            return await self._until_ready(name, missing)
         finally:
             await adapter.aclose()
-        what = f"running at {backend.address}"
-        if child is not None:
-            what = launch.describe_backend(backend, self.tools)
-        self.terminal.field(self._label, f"{name:<8} {what}   ready {seconds(took_s)}")
-        self._label = ""
 
     async def gateway(self, path: Path) -> None:
         """Start the gateway and wait until every arm with traffic can answer."""
@@ -123,15 +150,18 @@ class _Start:
                 return str(error)
             return "" if reply.status == HTTPStatus.OK else f"{path} answers {reply.status}"
 
-        took_s = await self._until_ready("gateway", missing, child)
+        try:
+            took_s = await self._until_ready("gateway", missing)
+        except NotReady as error:
+            raise CommandError(f"gateway {error}; {child.last_words()}") from error
         self.terminal.field(
             "gateway",
             f"REST http://{listen.rest}   gRPC {listen.grpc}   admin http://{listen.admin}"
             f"   ready {seconds(took_s)}",
         )
 
-    async def _until_ready(self, name: str, missing: _Missing, child: Child | None) -> float:
-        """Ask until nothing is missing; the seconds that took."""
+    async def _until_ready(self, name: str, missing: _Missing) -> float:
+        """Ask until nothing is missing; the seconds that took. Raises NotReady when that is too long."""
         clock = asyncio.get_running_loop().time
         begun = clock()
         self.waiting.add(name)
@@ -143,11 +173,9 @@ class _Start:
                     self.terminal.status(f"waiting for {names}  {clock() - begun:.0f} s")
                     await asyncio.sleep(_LOOK_EVERY_S)
         except TimeoutError as exc:
-            end = f"; the end of {child.log}:\n{tail(child.log)}" if child is not None else ""
-            raise CommandError(
-                f"{name} was not ready after {_READY_TIMEOUT_S:.0f} s: {text}{end}"
-            ) from exc
-        self.waiting.discard(name)
+            raise NotReady(f"was not ready after {_READY_TIMEOUT_S:.0f} s: {text}") from exc
+        finally:
+            self.waiting.discard(name)
         return clock() - begun
 
 

@@ -6,7 +6,7 @@ import argparse
 
 from gateway.cli.interrupt import Interrupt, run_interruptibly
 from gateway.cli.launch import find_tools
-from gateway.cli.options import add_config, add_listeners, read_config
+from gateway.cli.options import add_config, add_listeners, read_config, require_ports
 from gateway.cli.stack import running_stack
 from gateway.cli.terminal import Terminal
 
@@ -18,9 +18,12 @@ Examples:
 
 Started here are the backends on loopback addresses; others must be running. `kind = "tfserving"` is
 tensorflow_model_server where it is on PATH, else a stand-in on the tensorflow package. What they print
-goes to .tandem/logs/. Ctrl-C stops everything, and nothing is left behind.
+goes to .tandem/logs/, in a folder by the port of REST. A backend that dies is started again while the rest
+stays up, later each time; five failures in a row are its end. Ctrl-C stops everything, and nothing is left
+behind.
 
-Exit status: 0 it was up and was stopped, 1 something did not start or died, 2 the configuration is wrong.
+Exit status: 0 it was up and was stopped, 1 a server did not start or died for good, 2 the configuration is
+wrong; when the gateway ends by itself, its own (1 for 0, 128 + N for signal N).
 """
 
 
@@ -34,11 +37,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace, terminal: Terminal) -> int:
     """Start, tell where, and stay."""
     config = read_config(arguments)
-    tools = find_tools()
+    require_ports(config.listen, "admin")  # where we ask whether it is ready
+    tools = find_tools(config)
 
     async def command(interrupt: Interrupt) -> int:
         async with running_stack(arguments.config, config, tools, terminal):
             if not arguments.once:
+                terminal.say()
+                terminal.field("logs", f"{tools.logs}/")
                 terminal.say(f"\n{terminal.dim(' Ctrl-C stops everything')}")
                 await interrupt.wait()
             terminal.status("stopping")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import sys
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from gateway.cli.launch import (
     gateway_launch,
     listeners,
     model_config_argv,
+    stack_of,
 )
 from gateway.cli.terminal import CommandError
 from gateway.config import BackendConfig, Config
@@ -38,6 +40,7 @@ def tools(tmp_path: Path) -> Tools:
         python.touch()
     return Tools(
         root=tmp_path,
+        stack="8080",
         model_server=None,
         torch_python=tmp_path / "torch",
         tf_python=tmp_path / "tf",
@@ -112,8 +115,23 @@ def test_models_are_named_for_tensorflow_serving(tools: Tools) -> None:
     assert argv[-4:] == ("--model", "digits", "--model", "iris")
 
 
-def test_tools_are_found_in_a_checkout(root: Path) -> None:
+def test_tools_are_found_in_a_checkout(root: Path, config: Config) -> None:
     """This one."""
-    found = find_tools()
+    found = find_tools(config)
     assert found.root == root
     assert found.store == root / "model_store"
+
+
+def test_stacks_from_one_checkout_share_no_file(config: Config) -> None:
+    """Neither logs nor TensorFlow Serving's configuration: two stacks never have REST on one port."""
+    listen = dataclasses.replace(config.listen, rest="127.0.0.1:9090")
+    one, other = (find_tools(c) for c in (config, dataclasses.replace(config, listen=listen)))
+    assert one.logs != other.logs
+    assert one.model_config != other.model_config
+    assert one.logs == one.root / ".tandem" / "logs" / "8080"
+
+
+def test_a_port_that_the_system_will_choose_names_no_stack(config: Config) -> None:
+    """Every stack that asks for port 0 gets another one, and this process starts only one."""
+    listen = dataclasses.replace(config.listen, rest="127.0.0.1:0")
+    assert stack_of(dataclasses.replace(config, listen=listen)) == f"pid-{os.getpid()}"

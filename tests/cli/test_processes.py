@@ -8,27 +8,14 @@ import select
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
 from gateway.cli.processes import Child, ChildDied, Launch, fleet
 from gateway.cli.terminal import CommandError
+from tests.cli.children import SAYS, STAYS, WAIT_S, door, python
 
-WAIT_S = 20.0
-
-# A child says through a socket in its directory what it does; nobody has to look again and again.
-SAYS = """\
-import signal, socket, subprocess, sys
-
-def say(*words):
-    with socket.socket(socket.AF_UNIX) as door:
-        door.connect("door")
-        door.sendall(" ".join(map(str, words)).encode())
-"""
-STAYS = SAYS + "say('ready')\nsignal.pause()"
 STUBBORN = SAYS + "signal.signal(signal.SIGTERM, lambda *_: say('no'))\nsay('ready')\n"
 STUBBORN += "while True: signal.pause()"
 # Ignores SIGTERM, as does the child that it starts.
@@ -41,25 +28,6 @@ say(child.pid)
 signal.pause()
 """
 )
-
-
-def python(name: str, program: str, *, cwd: Path, grace_s: float = 10.0) -> Launch:
-    """A launch of a Python program."""
-    return Launch(name=name, argv=(sys.executable, "-c", program), cwd=cwd, grace_s=grace_s)
-
-
-@asynccontextmanager
-async def door(directory: Path) -> AsyncIterator[asyncio.Queue[str]]:
-    """What the children in a directory say, in the order they say it."""
-    said: asyncio.Queue[str] = asyncio.Queue()
-
-    async def on_visit(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        said.put_nowait((await reader.read()).decode())
-        writer.close()
-
-    async with await asyncio.start_unix_server(on_visit, directory / "door"):
-        async with asyncio.timeout(WAIT_S):
-            yield said
 
 
 def is_alive(pid: int) -> bool:
@@ -141,6 +109,23 @@ def test_a_child_that_is_killed_says_by_what(tmp_path: Path) -> None:
 
     with pytest.raises(ChildDied, match=r"^tf was ended by SIGKILL, perhaps for want of memory; "):
         asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    ("end", "status"),
+    [("sys.exit(3)", 3), ("sys.exit(0)", 1), ("os.kill(os.getpid(), 9)", 128 + 9)],
+)
+def test_a_watched_child_s_status_becomes_ours(end: str, status: int, tmp_path: Path) -> None:
+    """As a shell has it for signals; never 0, since nobody told it to end."""
+
+    async def main() -> None:
+        async with fleet(tmp_path) as running:
+            await running.start(python("gateway", f"import os, sys; {end}", cwd=tmp_path))
+            await asyncio.Event().wait()
+
+    with pytest.raises(ChildDied) as caught:
+        asyncio.run(main())
+    assert caught.value.status == status
 
 
 def test_one_that_ignores_sigterm_is_killed_with_all_it_started(tmp_path: Path) -> None:

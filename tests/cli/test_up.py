@@ -86,6 +86,7 @@ def tools_in(folder: Path, root: Path) -> Tools:
     (folder / "model_store").mkdir()
     return Tools(
         root=folder,
+        stack="0",
         model_server=None,
         torch_python=folder / "no-torch",
         tf_python=folder / "no-tf",

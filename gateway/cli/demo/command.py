@@ -12,7 +12,7 @@ from gateway.cli.demo.prepare import build_store, tell_environments
 from gateway.cli.demo.tour import tell_next
 from gateway.cli.interrupt import Interrupt, run_interruptibly
 from gateway.cli.launch import Tools, find_tools
-from gateway.cli.options import add_config, add_listeners, read_config
+from gateway.cli.options import add_config, add_listeners, read_config, require_ports
 from gateway.cli.stack import running_stack
 from gateway.cli.terminal import CommandError, Terminal
 from gateway.config import Config
@@ -45,9 +45,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _scale(text: str) -> float:
-    scale = float(text)
+    try:
+        scale = float(text)
+    except ValueError:
+        scale = 0.0
     if not 0 < scale <= 1000:  # noqa: PLR2004 - a day of traffic
-        raise argparse.ArgumentTypeError(f"got {text}, wants more than 0, at most 1000")
+        raise argparse.ArgumentTypeError(f"got {text!r}, wants a number above 0, at most 1000")
     return scale
 
 
@@ -56,7 +59,8 @@ def run(arguments: argparse.Namespace, terminal: Terminal) -> int:
     if arguments.json:
         terminal = Terminal(sys.stderr)
     config = read_config(arguments)
-    tools = find_tools()
+    require_ports(config.listen, "rest", "grpc", "admin")  # all of which the demo asks
+    tools = find_tools(config)
     if not config.models:
         raise CommandError(f"{arguments.config} has no models to compare", status=2)
 

@@ -41,7 +41,7 @@ def tell_next(path: Path, config: Config, tools: Tools, terminal: Terminal) -> N
     weights = " ".join([f"{first}=90", *(f"{other}=10" for other in others)])
     terminal.field("", f"{tandem} split {name} {weights} --why 'a first look'{where}")
     terminal.field("look", f"http://{rest}/docs   http://{admin}/metrics   {tandem} models{where}")
-    terminal.field("", f"logs: {_short(tools.state / 'logs')}/")
+    terminal.field("", f"logs: {_short(tools.logs)}/")
     terminal.field("next", "README.md   " + terminal.dim("Ctrl-C stops everything"))
 
 

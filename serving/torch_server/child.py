@@ -10,7 +10,7 @@ import os
 import signal
 import subprocess
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 
 from serving.torch_server.logs import log
@@ -25,12 +25,16 @@ _MAX_LOGGED_LINES = 200
 class Child:
     """The process. What it writes becomes log lines, and its last words tell why it died.
 
+    Attributes:
+        on_end: Called once, when it has ended.
+
     Invariants: once `_ended` is set, the process is reaped, all it wrote was read, and no reader is left.
     """
 
     def __init__(
         self, name: str, arguments: Sequence[str], *, env: Mapping[str, str], pass_fd: int
     ) -> None:
+        self.on_end: Callable[[], None] = _do_nothing
         self._name = name
         self._partial = b""
         self._last_lines: deque[str] = deque(maxlen=3)
@@ -95,6 +99,7 @@ class Child:
         self._process.stdout.close()
         self._take_line(self._partial)
         self._ended.set()
+        self.on_end()
 
     def _read(self) -> None:
         try:
@@ -116,6 +121,10 @@ class Child:
         self._logged += 1
         if self._logged <= _MAX_LOGGED_LINES:
             log("worker_output", worker=self._name, line=text)
+
+
+def _do_nothing() -> None:
+    pass
 
 
 def _describe_status(status: int | None) -> str:

@@ -124,7 +124,7 @@ class Pool:
             QueueFull: `max_queued` requests are waiting; at once.
             NotReady: no worker is alive, and none will be before a pause is over; at once.
             DeadlineExceeded: the deadline passed.
-            BackendUnavailable: the worker died while it ran this batch.
+            BackendUnavailable: the worker died while it ran this batch; at once.
             BackendRefused: the package failed on this batch.
         """
         self._check_room()
@@ -223,7 +223,10 @@ class Pool:
 
     async def _mourn(self, lost: WorkerLost) -> BackendError:
         how = await lost.how()
-        return BackendUnavailable(f"the worker of {self.name} {how}; it was running this batch")
+        return BackendUnavailable(
+            f"{self.name}: the worker that ran this batch {how}. The failure is the server's, not the"
+            " request's: a retry is fine, another worker takes its place"
+        )
 
     async def _keep_worker(self, loaded: asyncio.Future[None]) -> None:
         failures = 0
@@ -282,7 +285,7 @@ class Pool:
             for inputs in self._contract.warm_inputs():
                 await self._warm(worker, inputs)
         except WorkerLost as lost:
-            how = await lost.how()
+            how = await worker.wait_gone()
             raise PackageRefused("died", f"the worker {how} while it loaded the package") from lost
 
     async def _warm(self, worker: Worker, inputs: tuple[Array, ...]) -> None:

@@ -13,7 +13,7 @@ __all__ = ["StartWorker", "Worker", "WorkerLost"]
 
 
 class WorkerLost(Exception):
-    """The worker went away before it answered; `await lost.how()` says how, once it has ended."""
+    """The worker went away before it answered; `await lost.how()` says how, within a moment."""
 
     def __init__(self, how: Callable[[], Awaitable[str]]) -> None:
         super().__init__()

@@ -26,6 +26,9 @@ __all__ = ["WorkerProcess", "start_worker"]
 
 _ROOT = Path(__file__).resolve().parents[2]
 _STOP_S = 2.0
+# A worker that was killed is reaped within milliseconds of its socket's end, and the other way round. Who
+# waits for an answer is told after this long, even if the kernel takes its time with a large process.
+_TELL_S = 0.5
 _SOCKET_BYTES = 4 << 20
 
 # What a worker needs of the environment; the rest, secrets included, is no business of a package.
@@ -56,6 +59,7 @@ async def start_worker(name: str, threads: int, scratch: Path) -> AsyncIterator[
             pass_fd=theirs.fileno(),
         )
     worker = WorkerProcess(name, child)
+    child.on_end = worker.hang_up_soon
     try:
         await asyncio.get_running_loop().create_unix_connection(lambda: worker, sock=ours)
         yield worker
@@ -86,6 +90,9 @@ def _environment(threads: int, folder: Path) -> dict[str, str]:
 
 class WorkerProcess(asyncio.BufferedProtocol):
     """The server's end of the socket pair, and the process behind it.
+
+    It is lost when its socket ends or its process does, whichever is noticed first: another process may
+    hold the socket open, one that the package started for example.
 
     Invariants: at most one call is pending; when the worker is lost none is, and every later one fails.
     """
@@ -122,7 +129,7 @@ class WorkerProcess(asyncio.BufferedProtocol):
     ) -> None:
         """Send a frame; `answer` gets the answer or WorkerLost, `on_idle` is called when it came."""
         if self._transport is None or self._lost.is_set():
-            answer.set_exception(WorkerLost(self.wait_gone))
+            answer.set_exception(WorkerLost(self._tell_end))
             return
         self._pending = answer
         overdue = f"was killed: no answer in {timeout_s:g} s"
@@ -142,7 +149,11 @@ class WorkerProcess(asyncio.BufferedProtocol):
         if not await self.child.wait_ended(_STOP_S):
             self.child.kill()  # it hung up, and does not end by itself
             await self.child.wait_ended(_STOP_S)
-        return self._killed_for or self.child.describe_end()
+        return self._how()
+
+    def hang_up_soon(self) -> None:
+        """The process has ended: take what it still wrote, then count it as lost."""
+        asyncio.get_running_loop().call_later(_TELL_S, self._hang_up)
 
     async def stop(self) -> None:
         """End the process: hang up and give it a moment, then kill it."""
@@ -151,6 +162,17 @@ class WorkerProcess(asyncio.BufferedProtocol):
         if not await self.child.wait_ended(_STOP_S):
             self.child.kill()
             await self.child.wait_ended(_STOP_S)
+
+    async def _tell_end(self) -> str:
+        await self.child.wait_ended(_TELL_S)
+        return self._how()
+
+    def _how(self) -> str:
+        return self._killed_for or self.child.describe_end()
+
+    def _hang_up(self) -> None:
+        if self._transport is not None and not self._lost.is_set():
+            self._transport.abort()
 
     # What the event loop calls.
 
@@ -176,7 +198,7 @@ class WorkerProcess(asyncio.BufferedProtocol):
         """The process ended, or one side hung up."""
         self._lost.set()
         if (answer := self._take_pending()) is not None and not answer.done():
-            answer.set_exception(WorkerLost(self.wait_gone))
+            answer.set_exception(WorkerLost(self._tell_end))
 
     def _settle(self, frame: Frame) -> None:
         answer = self._take_pending()

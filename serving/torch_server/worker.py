@@ -43,6 +43,8 @@ def main() -> None:
     descriptor, parent_pid = (int(word) for word in sys.argv[1:3])
     _confine(parent_pid)
     control = socket.socket(fileno=descriptor)
+    # Else a process that a package starts would keep it open after us.
+    control.set_inheritable(False)
     frames = _receive(control)
     try:
         program = Program(next(frames).fields)

@@ -62,7 +62,10 @@ def test_a_worker_that_is_killed_fails_its_batch_alone_and_is_replaced(
         with pytest.raises(InferenceServerException) as caught:
             asked[0].result(TIMEOUT_S)
         assert caught.value.status() == "StatusCode.UNAVAILABLE"
-        assert "the worker of mlp/1 died of SIGKILL; it was running this batch" in str(caught.value)
+        assert (
+            "mlp/1: the worker that ran this batch died of SIGKILL. The failure is the server's"
+            in str(caught.value)
+        )
         for queued in asked[1:]:
             assert queued.result(TIMEOUT_S).shape == (2, 3)
     assert "died of SIGKILL" in server.wait_for("worker_lost")["reason"]

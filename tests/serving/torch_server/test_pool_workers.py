@@ -38,7 +38,10 @@ def test_a_crash_fails_its_batch_alone_and_the_queue_goes_on_with_a_new_worker()
             await settle()
             lost = await tasks[0]
             assert isinstance(lost, BackendUnavailable)
-            assert "mlp/1 died of SIGSEGV; it was running this batch" in str(lost)
+            assert (
+                "mlp/1: the worker that ran this batch died of SIGSEGV. The failure is the server's"
+                in str(lost)
+            )
             workers.busy[0].finish()
             assert await first_value(tasks[1]) == 2
             assert pool.restarts == 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import socket
 from collections.abc import Callable, Coroutine
 from dataclasses import asdict
 from pathlib import Path
@@ -84,9 +85,9 @@ def test_a_package_that_was_changed_is_refused_without_torch(
 def test_a_worker_that_ends_tells_its_last_words(loop_factory: Loop, tmp_path: Path) -> None:
     async def main() -> None:
         async with start_worker("mlp/1", 1, tmp_path) as worker:
-            with pytest.raises(WorkerLost) as caught:
+            with pytest.raises(WorkerLost):
                 await worker.ask(order(tmp_path), TIMEOUT_S)
-            how = await caught.value.how()
+            how = await worker.wait_gone()
             assert how.startswith("exited with status 1")
             assert "No module named 'torch'" in how
             assert worker.is_lost
@@ -105,6 +106,41 @@ def test_a_worker_that_is_killed_is_lost_and_every_later_call_fails(
                 await worker.ask(Frame("run"), TIMEOUT_S)
 
     run(loop_factory, main())
+
+
+def test_a_worker_that_is_killed_is_lost_even_if_its_socket_stays_open(
+    loop_factory: Loop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process that a package has started may hold it."""
+    held: list[socket.socket] = []
+
+    def make_pair() -> tuple[socket.socket, socket.socket]:
+        ours, theirs = socketpair()
+        held.append(theirs.dup())
+        return ours, theirs
+
+    socketpair = socket.socketpair
+    monkeypatch.setattr(socket, "socketpair", make_pair)
+
+    async def main() -> None:
+        # The loops make pairs of their own; those are nobody's.
+        async with start_worker("mlp/1", 1, tmp_path) as worker:
+            os.kill(pid_of(worker), signal.SIGSTOP)
+            async with asyncio.TaskGroup() as group:
+                asked = group.create_task(how_lost(worker, order(tmp_path)))
+                await asyncio.sleep(0)
+                os.kill(pid_of(worker), signal.SIGKILL)
+            assert asked.result() == "died of SIGKILL"
+
+    run(loop_factory, main())
+    for end in held:
+        end.close()
+
+
+async def how_lost(worker: WorkerProcess, frame: Frame) -> str:
+    with pytest.raises(WorkerLost) as caught:
+        await worker.ask(frame, TIMEOUT_S)
+    return await caught.value.how()
 
 
 def test_a_worker_that_takes_too_long_is_killed(loop_factory: Loop, tmp_path: Path) -> None:

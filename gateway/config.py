@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, NamedTuple
 
 from annotated_types import Ge, Gt, Le
 
@@ -20,12 +20,14 @@ __all__ = [
     "BackendConfig",
     "BatchingConfig",
     "Config",
+    "Contradiction",
     "LimitsConfig",
     "ListenConfig",
     "LogConfig",
     "ModelConfig",
     "ShadowConfig",
     "SplitConfig",
+    "cross_references",
 ]
 
 UNIT = re.compile(r"header:[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}")
@@ -143,15 +145,31 @@ class Config:
     log: LogConfig = field(default_factory=LogConfig)
 
 
-def cross_references(config: Config) -> list[tuple[str, str]]:
-    """Everything wrong that no single value shows: (dotted place, message), empty when sound."""
-    problems: list[tuple[str, str]] = []
+class Contradiction(NamedTuple):
+    """Something wrong that no single value shows.
+
+    Attributes:
+        place: The setting to blame, dotted.
+        against: The setting that it contradicts, dotted; "" where it only leads nowhere.
+    """
+
+    place: str
+    message: str
+    against: str = ""
+
+
+def cross_references(config: Config) -> list[Contradiction]:
+    """Everything wrong that no single value shows, empty when sound."""
+    problems: list[Contradiction] = []
     limits = config.limits
     if limits.max_timeout_s < limits.default_timeout_s:
         wanted = f"wants default_timeout_s = {limits.default_timeout_s:g} or more"
-        problems.append(("limits.max_timeout_s", f"got {limits.max_timeout_s:g}, {wanted}"))
+        message = f"got {limits.max_timeout_s:g}, {wanted}"
+        problems.append(Contradiction("limits.max_timeout_s", message, "limits.default_timeout_s"))
     for name, backend in config.backends.items():
-        problems += backend_problems(f"backends.{name}", backend)
+        where = f"backends.{name}"
+        found = backend_problems(where, backend)
+        problems += [Contradiction(place, message, f"{where}.kind") for place, message in found]
     for name, model in config.models.items():
         problems += _model_problems(f"models.{name}", name, model, set(config.backends))
     return problems
@@ -159,47 +177,62 @@ def cross_references(config: Config) -> list[tuple[str, str]]:
 
 def _model_problems(
     where: str, name: str, model: ModelConfig, backends: set[str]
-) -> list[tuple[str, str]]:
-    problems: list[tuple[str, str]] = []
+) -> list[Contradiction]:
+    problems: list[Contradiction] = []
     if not NAME.fullmatch(name):
-        problems.append((where, f"got name {name!r}, names match {NAME.pattern}"))
+        problems.append(Contradiction(where, f"got name {name!r}, names match {NAME.pattern}"))
     if not model.arms:
-        problems.append((f"{where}.arms", "a model needs at least one arm"))
+        problems.append(Contradiction(f"{where}.arms", "a model needs at least one arm"))
     elif not any(arm.weight > 0 for arm in model.arms.values()):
-        problems.append((f"{where}.arms", "at least one arm needs a weight above 0"))
+        problems.append(Contradiction(f"{where}.arms", "at least one arm needs a weight above 0"))
     return [
         *problems,
+        *_batching_problems(f"{where}.batching", model.batching),
         *_arm_problems(where, model, backends),
         *_unit_problems(where, model),
         *_shadow_problems(where, name, model),
     ]
 
 
-def _arm_problems(where: str, model: ModelConfig, backends: set[str]) -> list[tuple[str, str]]:
-    problems: list[tuple[str, str]] = []
+def _arm_problems(where: str, model: ModelConfig, backends: set[str]) -> list[Contradiction]:
+    problems: list[Contradiction] = []
     known = ", ".join(sorted(backends)) or "none"
     for name, arm in model.arms.items():
         place = f"{where}.arms.{name}"
         if not NAME.fullmatch(name):
-            problems.append((place, f"names match {NAME.pattern}"))
+            problems.append(Contradiction(place, f"names match {NAME.pattern}"))
         if arm.backend not in backends:
-            problems.append((f"{place}.backend", f"got {arm.backend!r}, known backends: {known}"))
+            message = f"got {arm.backend!r}, known backends: {known}"
+            problems.append(Contradiction(f"{place}.backend", message))
+        if arm.batching is not None:
+            problems += _batching_problems(f"{place}.batching", arm.batching)
     return problems
 
 
-def _unit_problems(where: str, model: ModelConfig) -> list[tuple[str, str]]:
+def _batching_problems(where: str, batching: BatchingConfig) -> list[Contradiction]:
+    # A full batch could never be collected, and a request that makes one would always be refused.
+    if batching.max_queued_rows >= batching.max_batch_rows:
+        return []
+    wanted = f"wants max_batch_rows = {batching.max_batch_rows} or more (rows)"
+    message = f"got {batching.max_queued_rows}, {wanted}"
+    return [Contradiction(f"{where}.max_queued_rows", message, f"{where}.max_batch_rows")]
+
+
+def _unit_problems(where: str, model: ModelConfig) -> list[Contradiction]:
     wanted = 'wants "header:NAME" with the name of an HTTP header'
     return [
-        (f"{where}.split.unit[{index}]", f"got {source!r}, {wanted}")
+        Contradiction(f"{where}.split.unit[{index}]", f"got {source!r}, {wanted}")
         for index, source in enumerate(model.split.unit)
         if not UNIT.fullmatch(source)
     ]
 
 
-def _shadow_problems(where: str, name: str, model: ModelConfig) -> list[tuple[str, str]]:
+def _shadow_problems(where: str, name: str, model: ModelConfig) -> list[Contradiction]:
     known = ", ".join(sorted(model.arms)) or "none"
     return [
-        (f"{where}.shadow[{index}].arm", f"got {shadow.arm!r}, arms of {name}: {known}")
+        Contradiction(
+            f"{where}.shadow[{index}].arm", f"got {shadow.arm!r}, arms of {name}: {known}"
+        )
         for index, shadow in enumerate(model.shadow)
         if shadow.arm not in model.arms
     ]

@@ -21,7 +21,16 @@ if TYPE_CHECKING:
 
     from gateway.control.toml_lines import Place
 
-__all__ = ["ConfigError", "Problem", "complaint", "display", "show_place"]
+__all__ = [
+    "ConfigError",
+    "Problem",
+    "complaint",
+    "display",
+    "required_keys",
+    "settings_of",
+    "show_place",
+    "type_at",
+]
 
 _MAX_SHOWN = 60  # characters of a value that is shown in a message
 
@@ -109,6 +118,38 @@ def complaint(error: ErrorDetails) -> str:
     return message
 
 
+def settings_of(schema: object) -> dict[str, Any]:
+    """The settings of a table and their types; empty for whatever is no table of settings."""
+    if not (isinstance(schema, type) and dataclasses.is_dataclass(schema)):
+        return {}
+    hints = get_type_hints(schema)
+    return {field.name: hints[field.name] for field in dataclasses.fields(schema)}
+
+
+def required_keys(schema: object) -> list[str]:
+    """The settings of a table that have no default."""
+    if not (isinstance(schema, type) and dataclasses.is_dataclass(schema)):
+        return []
+    missing = dataclasses.MISSING
+    fields = dataclasses.fields(schema)
+    return [f.name for f in fields if f.default is missing and f.default_factory is missing]
+
+
+def type_at(place: Place) -> object:
+    """The type that the schema gives a place, None where it knows none; `Config` is the whole file's."""
+    schema: object = Config
+    for part in place:
+        settings = settings_of(schema)
+        inner = get_args(schema)
+        if settings:
+            schema = _bare(settings.get(str(part)))
+        elif inner:  # Mapping[str, X] or tuple[X, ...]
+            schema = _bare(inner[1 if isinstance(part, str) else 0])
+        else:
+            return None
+    return schema
+
+
 def _unit(place: Place) -> str:
     name = str(place[-1])
     unit = next((unit for suffix, unit in _UNITS.items() if name.endswith(suffix)), "")
@@ -116,7 +157,7 @@ def _unit(place: Place) -> str:
 
 
 def _unknown_key(place: Place) -> str:
-    known = _known_keys(_type_at(place[:-1]))
+    known = _known_keys(type_at(place[:-1]))
     suggestion = _suggestion(str(place[-1]), known)
     here = [key for key in known if "." not in key]
     return (
@@ -134,28 +175,9 @@ def _suggestion(got: str, known: list[str]) -> str:
 
 def _known_keys(schema: object) -> list[str]:
     """The keys a table may have, then those of the tables directly inside it, dotted."""
-    hints = _settings(schema)
-    nested = [f"{key}.{inner}" for key, hint in hints.items() for inner in _settings(_bare(hint))]
+    hints = settings_of(schema)
+    nested = [f"{key}.{inner}" for key, hint in hints.items() for inner in settings_of(_bare(hint))]
     return [*hints, *nested]
-
-
-def _settings(schema: object) -> dict[str, Any]:
-    if not (isinstance(schema, type) and dataclasses.is_dataclass(schema)):
-        return {}
-    hints = get_type_hints(schema)
-    return {field.name: hints[field.name] for field in dataclasses.fields(schema)}
-
-
-def _type_at(place: Place) -> object:
-    """The type that the schema gives a place; `Config` is the type of the whole file."""
-    schema: object = Config
-    for part in place:
-        settings = _settings(schema)
-        if settings:
-            schema = _bare(settings[str(part)])
-        else:  # Mapping[str, X] or tuple[X, ...]
-            schema = _bare(get_args(schema)[1 if isinstance(part, str) else 0])
-    return schema
 
 
 def _bare(hint: object) -> object:

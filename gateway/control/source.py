@@ -26,6 +26,7 @@ from gateway.config import Config, cross_references
 from gateway.control import toml_lines
 from gateway.control.addresses import ListenOverrides, address_complaints, split_address
 from gateway.control.complaints import ConfigError, Problem, complaint, display, show_place
+from gateway.control.stand_ins import is_about, replace_wrong
 from gateway.control.toml_lines import Place
 
 __all__ = [
@@ -176,22 +177,31 @@ def _syntax_problem(text: str, origin: str, said: str) -> Problem:
 
 
 def _check(tables: dict[str, Any]) -> tuple[Config | None, list[_Found]]:
-    """The configuration where the schema allows one, and everything that is wrong with it."""
+    """The configuration where nothing hides it, and everything that is wrong.
+
+    What the schema refuses is replaced in `tables` by what it takes, so that what lies behind is seen too.
+    """
     found = list(_outside_schema(tables, ()))
-    if found:
-        return None, found
+    replace_wrong(tables, [place for place, _ in found])
+    config, refused = _validate(tables)
+    found += refused
+    if config is None:
+        replace_wrong(tables, [place for place, _ in refused])
+        config, refused = _validate(tables)
+    wrong = [place for place, _ in found]
+    if config is None:
+        return None, found + [entry for entry in refused if not is_about(entry[0], wrong)]
+    behind = [*_contradictions(tables, config, wrong), *address_complaints(config)]
+    found += [(place, message) for place, message in behind if not is_about(place, wrong)]
+    return config, found
+
+
+def _validate(tables: dict[str, Any]) -> tuple[Config | None, list[_Found]]:
     try:
-        config = _SCHEMA.validate_json(json.dumps(tables), strict=True)
+        return _SCHEMA.validate_json(json.dumps(tables), strict=True), []
     except ValidationError as exc:
         errors = exc.errors(include_url=False)
-        found = [(error["loc"], complaint(error)) for error in errors]
-        # Look past the unknown keys, so that one run tells all that is wrong.
-        if all(error["type"] == "unexpected_keyword_argument" for error in errors):
-            for place, _ in found:
-                _drop(tables, place)
-            found += _check(tables)[1]
-        return None, found
-    return config, [*_cross_references(tables, config), *address_complaints(config)]
+        return None, [(error["loc"], complaint(error)) for error in errors]
 
 
 def _outside_schema(value: object, place: Place) -> Iterator[_Found]:
@@ -213,17 +223,21 @@ def _outside_schema(value: object, place: Place) -> Iterator[_Found]:
         )
 
 
-def _drop(tables: dict[str, Any], place: Place) -> None:
-    table: Any = tables
-    for part in place[:-1]:
-        table = table[part]
-    table.pop(place[-1], None)
-
-
-def _cross_references(tables: dict[str, Any], config: Config) -> list[_Found]:
+def _contradictions(tables: dict[str, Any], config: Config, wrong: list[Place]) -> Iterator[_Found]:
     # A model may be called "minilm.v2", so a dotted place cannot simply be cut at its dots.
     places = {show_place(place): place for place in _places(tables, ())}
-    return [(places.get(where, (where,)), message) for where, message in cross_references(config)]
+    replaced = {show_place(place) for place in wrong}
+    for place, message, against in cross_references(config):
+        if against not in replaced:
+            yield _written(place, places), message
+
+
+def _written(dotted: str, places: Mapping[str, Place]) -> Place:
+    """The place that is called this; one that the file leaves out to its default, in what is there."""
+    if dotted in places:
+        return places[dotted]
+    table, _, setting = dotted.rpartition(".")
+    return (*_written(table, places), setting) if table else (dotted,)
 
 
 def _places(value: object, place: Place) -> Iterator[Place]:

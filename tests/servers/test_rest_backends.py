@@ -55,7 +55,7 @@ def test_a_full_queue_rejects_at_once_and_says_when_to_come_back(tmp_path: Path)
 
     tight = """
 [models.tokens]
-batching = { max_queued_rows = 1 }
+batching = { max_batch_rows = 1, max_queued_rows = 1 }
 [models.tokens.arms.tf]
 backend = "tf"
 """

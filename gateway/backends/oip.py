@@ -1,10 +1,12 @@
-"""How is a server of the Open Inference Protocol asked over gRPC: Triton, KServe's, our torch server?
+"""How is a server of the Open Inference Protocol asked over gRPC: Triton, MLServer, our torch server?
 
 Bytes in and out of generic unary calls: the messages are the codec's business. What the port's methods
 become:
 
-    infer      ModelInfer, its timeout the rest of the deadline
-    describe   ModelMetadata
+    infer      ModelInfer, its timeout the rest of the deadline; several, where a batch is larger than
+               the model takes at once
+    describe   ModelMetadata; before it ServerMetadata, for what the server can do, and after it
+               ModelConfig where there is one
     versions   RepositoryIndex; where the server has none, the versions in ModelMetadata, and
                ModelReady of each
 """
@@ -19,22 +21,24 @@ from typing import TypeAlias
 
 import grpc
 
+from gateway.backend_config import BackendTlsConfig
 from gateway.backends.channel import open_channel
 from gateway.backends.errors import map_errors, map_lookup_errors
+from gateway.backends.oip_traits import Traits, joined, pieces, traits_of, without_rows
+from gateway.backends.oip_versions import statuses_of
 from gateway.codecs import oip_proto
-from gateway.codecs.oip_model import IndexedModel, newest_first
+from gateway.codecs.oip_config import read_max_batch_size_proto
+from gateway.codecs.oip_parameters import narrowed
 from gateway.errors import (
     BackendInvalid,
     BackendRefused,
     CallerError,
-    UnknownModel,
 )
 from gateway.messages import (
     Deadline,
     InferRequest,
     InferResponse,
     ModelDescription,
-    VersionState,
     VersionStatus,
 )
 
@@ -43,15 +47,15 @@ __all__ = ["OipBackend"]
 _Call: TypeAlias = "grpc.aio.UnaryUnaryMultiCallable[bytes, bytes]"
 
 _SERVICE = "/inference.GRPCInferenceService/"
+_METHODS = (
+    "ModelConfig",
+    "ModelInfer",
+    "ModelMetadata",
+    "ModelReady",
+    "RepositoryIndex",
+    "ServerMetadata",
+)
 _LOOKUP_TIMEOUT_S = 10.0
-_UNLOADED = "unloaded"  # the reason that Triton gives where nothing went wrong
-
-_STATES: Mapping[str, VersionState] = {
-    "READY": "AVAILABLE",
-    "LOADING": "LOADING",
-    "UNLOADING": "UNLOADING",
-    "UNAVAILABLE": "END",
-}
 
 
 class OipBackend:
@@ -61,15 +65,24 @@ class OipBackend:
         name: The backend's name in the configuration, for errors.
     """
 
-    # The only state is the channel; it reconnects by itself, within a second of the server's return.
+    # The state is the channel, which reconnects by itself within a second of the server's return, and
+    # what the server last said it can do, also of each model: `_max_rows`, only of those with a limit.
 
-    def __init__(self, name: str, address: str, *, max_message_bytes: int) -> None:
+    def __init__(
+        self,
+        name: str,
+        address: str,
+        *,
+        max_message_bytes: int,
+        tls: BackendTlsConfig | None = None,
+    ) -> None:
         self.name = name
         self._address = address
-        self._channel = open_channel(address, max_message_bytes)
+        self._traits = Traits()
+        self._max_rows: dict[str, int] = {}
+        self._channel = open_channel(address, max_message_bytes, tls)
         self._calls: Mapping[str, _Call] = {
-            method: self._channel.unary_unary(_SERVICE + method)
-            for method in ("ModelInfer", "ModelMetadata", "ModelReady", "RepositoryIndex")
+            method: self._channel.unary_unary(_SERVICE + method) for method in _METHODS
         }
 
     def __repr__(self) -> str:
@@ -86,11 +99,8 @@ class OipBackend:
             BackendRefused: it answered with an error.
             BackendInvalid: its answer cannot be read.
         """
-        data = oip_proto.encode_request(batch)
-        with map_errors(self.name, batch.model):
-            answer = await self._call("ModelInfer", data, deadline)
-        with self._reading("ModelInfer", batch.model):
-            return oip_proto.decode_response(answer)
+        max_rows = self._max_rows.get(batch.model, 0)
+        return joined([await self._infer(part, deadline) for part in pieces(batch, max_rows)])
 
     async def describe(self, model: str, version: str | None) -> ModelDescription:
         """The signature of one version, the newest that the server lists when `version` is None.
@@ -99,10 +109,19 @@ class OipBackend:
             UnknownModel: it does not serve that model or version.
             BackendError: it could not say.
         """
-        answer = await self._ask_metadata(model, version, self._lookup_deadline())
+        deadline = self._lookup_deadline()
+        self._traits = await self._ask_traits(model, deadline)
+        answer = await self._ask_metadata(model, version, deadline)
         with self._reading("ModelMetadata", model):
             described = oip_proto.decode_model_metadata(answer)
-        return dataclasses.replace(described, model=model, version=version or described.version)
+        described = dataclasses.replace(
+            described, model=model, version=version or described.version
+        )
+        if not self._traits.has_config:
+            return described
+        max_rows = await self._ask_max_rows(model, version, deadline)
+        self._max_rows[model] = max_rows
+        return described if max_rows else without_rows(described)
 
     async def versions(self, model: str) -> tuple[VersionStatus, ...]:
         """Every version it knows of `model`, newest first.
@@ -123,6 +142,33 @@ class OipBackend:
         """Close the connection; calls still in flight fail."""
         await self._channel.close()
 
+    async def _infer(self, batch: InferRequest, deadline: Deadline) -> InferResponse:
+        if not self._traits.wide_parameters and batch.parameters:
+            batch = dataclasses.replace(batch, parameters=narrowed(batch.parameters))
+        data = oip_proto.encode_request(batch)
+        with map_errors(self.name, batch.model):
+            answer = await self._call("ModelInfer", data, deadline)
+        with self._reading("ModelInfer", batch.model):
+            return oip_proto.decode_response(answer)
+
+    async def _ask_traits(self, model: str, deadline: Deadline) -> Traits:
+        try:
+            with map_errors(self.name, model):
+                answer = await self._call("ServerMetadata", b"", deadline)
+        except BackendRefused as error:
+            if error.code != grpc.StatusCode.UNIMPLEMENTED.name:
+                raise
+            return Traits()
+        with self._reading("ServerMetadata", model):
+            return traits_of(oip_proto.decode_server_metadata(answer))
+
+    async def _ask_max_rows(self, model: str, version: str | None, deadline: Deadline) -> int:
+        request = oip_proto.encode_model_request(model, version)
+        with map_errors(self.name, model):
+            answer = await self._call("ModelConfig", request, deadline)
+        with self._reading("ModelConfig", model):
+            return read_max_batch_size_proto(answer)
+
     async def _versions_from_index(
         self, model: str, deadline: Deadline
     ) -> tuple[VersionStatus, ...]:
@@ -131,11 +177,7 @@ class OipBackend:
             answer = await self._call("RepositoryIndex", request, deadline)
         with self._reading("RepositoryIndex", model):
             index = oip_proto.decode_repository_index(answer)
-        found = {entry.version: entry for entry in index if entry.name == model}
-        if not found:
-            raise UnknownModel(f"backend {self.name} has no model {model!r}")
-        # Triton lists a model that it has not loaded with an empty version: known, but no version is.
-        return tuple(_status(found[version]) for version in newest_first(found) if version)
+        return statuses_of(index, model, self.name)
 
     async def _versions_from_metadata(
         self, model: str, deadline: Deadline
@@ -175,13 +217,3 @@ class OipBackend:
             raise BackendInvalid(
                 f"{model}: backend {self.name} answered {method} with what cannot be read: {error}"
             ) from error
-
-
-def _status(entry: IndexedModel) -> VersionStatus:
-    failed = entry.state == "UNAVAILABLE" and entry.reason not in ("", _UNLOADED)
-    return VersionStatus(
-        version=entry.version,
-        state=_STATES.get(entry.state, "END"),
-        error_code="UNAVAILABLE" if failed else "OK",
-        error_message=entry.reason if failed else "",
-    )

@@ -15,6 +15,7 @@ from typing import TypeAlias
 
 import grpc
 
+from gateway.backend_config import BackendTlsConfig
 from gateway.backends.channel import open_channel
 from gateway.backends.errors import map_errors, map_lookup_errors, map_unreadable
 from gateway.codecs import tfs_proto
@@ -46,10 +47,17 @@ class TfServingBackend:
 
     # The only state is the channel; it reconnects by itself, within a second of the server's return.
 
-    def __init__(self, name: str, address: str, *, max_message_bytes: int) -> None:
+    def __init__(
+        self,
+        name: str,
+        address: str,
+        *,
+        max_message_bytes: int,
+        tls: BackendTlsConfig | None = None,
+    ) -> None:
         self.name = name
         self._address = address
-        self._channel = open_channel(address, max_message_bytes)
+        self._channel = open_channel(address, max_message_bytes, tls)
         self._predict: _Call = self._channel.unary_unary(_PREDICT)
         self._get_metadata: _Call = self._channel.unary_unary(_METADATA)
         self._get_status: _Call = self._channel.unary_unary(_STATUS)

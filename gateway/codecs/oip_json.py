@@ -94,10 +94,12 @@ def decode_request(
 def encode_request(request: InferRequest, *, binary: bool = True) -> tuple[bytes, int | None]:
     """An infer request for a backend, and its header length; model and version go into the URL.
 
+    Without the binary tensor data extension, FP16 and BF16 are numbers: it is that or nothing.
+
     Raises:
         InvalidRequest: not `binary`, and an input has no JSON form.
     """
-    writer = TensorWriter("input")
+    writer = TensorWriter("input", halves=not binary)
     parameters = {**request.parameters}
     document: dict[str, object] = {"id": request.id} if request.id else {}
     document["inputs"] = [
@@ -124,7 +126,7 @@ def decode_response(body: bytes, header_length: int | None) -> InferResponse:
     return InferResponse(
         model=model,
         version=_read_text(document, "model_version"),
-        outputs=TensorReader("output", model, rest).read_all(document.get("outputs")),
+        outputs=TensorReader("output", model, rest, halves=True).read_all(document.get("outputs")),
         id=_read_text(document, "id"),
         parameters=_read_parameters(document.get("parameters")),
     )

@@ -6,8 +6,11 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from gateway.codecs.json_text import dump, load, seen
 from gateway.codecs.oip_model import (
+    IndexedModel,
+    ServerMetadata,
     datatype_named,
     describe,
+    newest_first,
     told_shape,
     told_signature,
 )
@@ -16,11 +19,17 @@ from gateway.messages import ModelDescription
 from gateway.tensors import TensorSpec
 
 __all__ = [
+    "decode_error",
     "decode_model_metadata",
+    "decode_model_versions",
+    "decode_repository_index",
+    "decode_server_metadata",
     "encode_error",
     "encode_model_metadata",
     "encode_server_metadata",
 ]
+
+_SEEN_BYTES = 500  # of an error's body that is not the protocol's
 
 
 def encode_error(message: str) -> bytes:
@@ -28,9 +37,49 @@ def encode_error(message: str) -> bytes:
     return dump({"error": message.encode(errors="replace").decode()})
 
 
+def decode_error(body: bytes) -> str:
+    """What a server says went wrong, in the form of any of them; "" where it says nothing.
+
+    Triton and our servers say `{"error": text}`; MLServer too, or, for a body that it cannot read,
+    FastAPI's `{"detail": …}`; TorchServe `{"code", "type", "message"}`.
+    """
+    try:
+        document = load(body)
+    except InvalidRequest:
+        return body[:_SEEN_BYTES].decode(errors="replace").strip()
+    if isinstance(document, dict):
+        for key in ("error", "message", "detail"):
+            if document.get(key):
+                value = document[key]
+                return value if isinstance(value, str) else dump(value).decode()
+    return body[:_SEEN_BYTES].decode(errors="replace").strip()
+
+
 def encode_server_metadata(name: str, version: str, extensions: Iterable[str]) -> bytes:
     """The answer of `/v2`."""
     return dump({"name": name, "version": version, "extensions": list(extensions)})
+
+
+def decode_server_metadata(body: bytes) -> ServerMetadata:
+    """The answer of `/v2`. Raises: InvalidRequest."""
+    document = _object(load(body), "")
+    return ServerMetadata(
+        name=_text(document, "name", ""),
+        version=_text(document, "version", ""),
+        extensions=_texts(document, "extensions"),
+    )
+
+
+def decode_repository_index(body: bytes) -> tuple[IndexedModel, ...]:
+    """The answer of `/v2/repository/index`, in its order; what an entry leaves out is "".
+
+    Raises:
+        InvalidRequest: no such answer.
+    """
+    entries = load(body)
+    if not isinstance(entries, list):
+        raise InvalidRequest(f"got {seen(entries)}, wanted a list")
+    return tuple(_indexed(_object(entry, f"[{i}]"), f"[{i}]") for i, entry in enumerate(entries))
 
 
 def encode_model_metadata(description: ModelDescription, versions: Sequence[str] = ()) -> bytes:
@@ -67,6 +116,25 @@ def decode_model_metadata(body: bytes) -> ModelDescription:
             "inputs": _read_specs(document, "inputs"),
             "outputs": _read_specs(document, "outputs"),
         },
+    )
+
+
+def decode_model_versions(body: bytes) -> tuple[str, ...]:
+    """The versions that the answer of `/v2/models/MODEL` lists, newest first. Raises: InvalidRequest."""
+    return newest_first(_texts(_object(load(body), ""), "versions"))
+
+
+def _indexed(entry: Mapping[str, object], path: str) -> IndexedModel:
+    said = {
+        key: _text(entry, key, path)
+        for key in ("version", "state", "reason")
+        if entry.get(key) is not None
+    }
+    return IndexedModel(
+        name=_text(entry, "name", path),
+        version=said.get("version", ""),
+        state=said.get("state", ""),
+        reason=said.get("reason", ""),
     )
 
 

@@ -6,7 +6,8 @@ tensors' order).
 
 Rules:
 - JSON values are taken strictly: no `1.0` for an integer, no `true` for a number, nothing out of range;
-  a number beyond FP32 becomes infinite. BYTES elements are strings. FP16 and BF16 have no JSON form.
+  a number beyond FP32 becomes infinite. BYTES elements are strings. FP16 and BF16 have no JSON form
+  for callers, as at Triton; a server without the extension takes and gives them as numbers (`halves`).
 - Nested `data` may have any regular shape with the right number of elements, as Triton takes it.
 """
 
@@ -16,6 +17,7 @@ from collections.abc import Mapping
 from itertools import chain
 from typing import Any
 
+import numpy as np
 import orjson
 
 from gateway.codecs.elements import array_of
@@ -24,10 +26,11 @@ from gateway.codecs.oip_model import check_count, datatype_named
 from gateway.codecs.oip_parameters import refuse_unsupported
 from gateway.codecs.raw import decode_raw, encode_raw
 from gateway.errors import InvalidRequest
-from gateway.tensors import MAX_RANK, Datatype, Tensor
+from gateway.tensors import DTYPES, MAX_RANK, Array, Datatype, Tensor
 
 __all__ = ["TensorReader", "TensorWriter"]
 
+_HALVES = frozenset(("FP16", "BF16"))
 _INTEGERS = frozenset({int})
 _NUMBERS = frozenset({int, float})
 
@@ -51,10 +54,11 @@ class TensorReader:
     """Reads the tensors of one body, in order, taking each one's raw bytes from where they follow."""
 
     # Invariant: `_rest` begins with the bytes of the first binary tensor not read yet.
-    __slots__ = ("_model", "_rest", "_role")
+    __slots__ = ("_halves", "_model", "_rest", "_role")
 
-    def __init__(self, role: str, model: str, rest: memoryview) -> None:
+    def __init__(self, role: str, model: str, rest: memoryview, *, halves: bool = False) -> None:
         self._role = role  # "input" or "output", for errors
+        self._halves = halves  # whether FP16 and BF16 may be numbers
         self._model = model
         self._rest = rest
 
@@ -95,8 +99,11 @@ class TensorReader:
                 f"{what} must have exactly one of 'data' and 'binary_data_size'", path=path
             )
         if size is None:
-            values = _values(data, datatype, what, path)
-            array = array_of(values, datatype, shape, what=what, path=path)
+            listed: Datatype = "FP32" if self._halves and datatype in _HALVES else datatype
+            values = _values(data, listed, what, path)
+            array = array_of(values, listed, shape, what=what, path=path)
+            if listed != datatype:
+                array = _narrowed(array, datatype)
         else:
             blob = self._take(size, name, path)
             array = decode_raw(blob, datatype, shape, what=what, path=path)
@@ -117,10 +124,11 @@ class TensorReader:
 class TensorWriter:
     """Writes the tensors of one body, in order; `blobs` then follow the JSON part."""
 
-    __slots__ = ("_role", "blobs")
+    __slots__ = ("_halves", "_role", "blobs")
 
-    def __init__(self, role: str) -> None:
+    def __init__(self, role: str, *, halves: bool = False) -> None:
         self._role = role  # "input" or "output", for errors
+        self._halves = halves  # whether FP16 and BF16 may be numbers
         self.blobs: list[bytes] = []
 
     def binary(self, tensor: Tensor) -> dict[str, object]:
@@ -148,6 +156,8 @@ class TensorWriter:
         }
 
     def _elements(self, tensor: Tensor, path: str) -> orjson.Fragment | list[str]:
+        if tensor.datatype in _HALVES and self._halves:
+            return array_text(tensor.array.astype(np.float32))
         if tensor.datatype not in _KINDS:
             raise _no_json_form(tensor.datatype, f"{self._role} {tensor.name!r}", path)
         if tensor.datatype != "BYTES":
@@ -160,6 +170,11 @@ class TensorWriter:
                 " hold; use binary tensor data",
                 path=path,
             ) from error
+
+
+def _narrowed(array: Array, datatype: Datatype) -> Array:
+    with np.errstate(over="ignore"):  # beyond the range: infinite, as everywhere
+        return array.astype(DTYPES[datatype])
 
 
 def _shape(value: object, path: str) -> tuple[int, ...]:

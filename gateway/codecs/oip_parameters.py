@@ -5,11 +5,14 @@ A parameter that changes the answer must not be dropped in silence; any other tr
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 
 from gateway.errors import InvalidRequest, Unsupported
+from gateway.messages import Parameter
 
-__all__ = ["refuse_reserved", "refuse_unsupported"]
+__all__ = ["narrowed", "refuse_reserved", "refuse_unsupported"]
+
+_INT64 = range(-(2**63), 2**63)
 
 _UNSUPPORTED = {
     "classification": "the classification extension is not spoken here",
@@ -39,3 +42,18 @@ def refuse_reserved(names: Iterable[str]) -> None:
             raise InvalidRequest(
                 "parameter names that start with 'triton_' are reserved", path=f"parameters.{name}"
             )
+
+
+def narrowed(parameters: Mapping[str, Parameter]) -> Mapping[str, Parameter]:
+    """The same in the protocol's first three kinds, bool, int64 and string.
+
+    MLServer's and TorchServe's gRPC messages know no other: a double or an uint64 would arrive there
+    without a value. Written as text it arrives.
+    """
+    if all(_is_narrow(value) for value in parameters.values()):
+        return parameters
+    return {name: value if _is_narrow(value) else repr(value) for name, value in parameters.items()}
+
+
+def _is_narrow(value: Parameter) -> bool:
+    return isinstance(value, str) or (isinstance(value, int) and value in _INT64)

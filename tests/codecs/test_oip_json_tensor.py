@@ -13,7 +13,7 @@ from gateway.codecs import oip_json
 from gateway.codecs.oip_json import OutputForm
 from gateway.errors import InvalidRequest, Unsupported
 from gateway.messages import InferRequest
-from gateway.tensors import Datatype, Tensor
+from gateway.tensors import DTYPES, Datatype, Tensor
 from tests.codecs.oip_bodies import (
     BINARY,
     JSON,
@@ -95,13 +95,27 @@ class TestData:
 
     @pytest.mark.parametrize("datatype", ["FP16", "BF16"])
     def test_half_floats_have_no_json_form(self, datatype: Datatype) -> None:
-        """In either direction, as at Triton; the error says what to do instead."""
+        """To a caller, as at Triton; the error says what to do instead."""
         assert "use binary tensor data" in refusal(with_input(datatype=datatype)).message
         tensor = Tensor("y", "FP16", np.zeros(1, "<f2"))
         with pytest.raises(InvalidRequest, match="use binary tensor data"):
             oip_json.encode_response(response(tensor), JSON)
-        with pytest.raises(InvalidRequest, match="use binary tensor data"):
-            oip_json.encode_request(InferRequest(model="m", inputs=(tensor,)), binary=False)
+
+    @pytest.mark.parametrize("datatype", ["FP16", "BF16"])
+    def test_half_floats_are_numbers_to_a_backend_without_binary_data(
+        self, datatype: Datatype
+    ) -> None:
+        """There and back, infinite where an answer's number is beyond the range."""
+        tensor = Tensor("y", datatype, np.array([0.5, -2.0], DTYPES[datatype]))
+        body, header_length = oip_json.encode_request(
+            InferRequest(model="m", inputs=(tensor,)), binary=False
+        )
+        (said,) = json.loads(body)["inputs"]
+        assert (header_length, said["datatype"], said["data"]) == (None, datatype, [0.5, -2.0])
+        answer = {"name": "y", "datatype": datatype, "shape": [2], "data": [0.5, 1e39]}
+        (read,) = oip_json.decode_response(json.dumps({"outputs": [answer]}).encode(), None).outputs
+        assert (read.datatype, read.array.dtype) == (datatype, DTYPES[datatype])
+        assert read.array.astype(float).tolist() == [0.5, math.inf]
 
     def test_bytes_that_are_no_text_have_no_json_form(self) -> None:
         """The error says what to do instead."""

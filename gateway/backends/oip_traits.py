@@ -1,0 +1,93 @@
+"""What can a server of the Open Inference Protocol do, and how is a batch made to fit it? Pure.
+
+    binary_data       REST: tensors as raw bytes after the JSON part; else everything is JSON
+    wide_parameters   gRPC: double and uint64 parameters arrive; else they travel as text
+    has_config        ModelConfig tells `max_batch_size`, beyond which Triton refuses a request
+
+A server says so in its metadata; one that says nothing can do none of it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from gateway.codecs.oip_model import ServerMetadata
+from gateway.errors import BackendInvalid
+from gateway.messages import InferRequest, InferResponse, ModelDescription
+from gateway.tensors import Tensor
+
+__all__ = ["Traits", "joined", "pieces", "traits_of", "without_rows"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Traits:
+    """What a server can do; by default, what the protocol demands of every one."""
+
+    binary_data: bool = False
+    wide_parameters: bool = False
+    has_config: bool = False
+
+
+def traits_of(metadata: ServerMetadata) -> Traits:
+    """What the server's metadata advertises."""
+    spoken = {extension.partition("(")[0] for extension in metadata.extensions}
+    return Traits(
+        binary_data="binary_tensor_data" in spoken,
+        wide_parameters="parameters" in spoken,
+        has_config="model_configuration" in spoken,
+    )
+
+
+def without_rows(described: ModelDescription) -> ModelDescription:
+    """The description of a model that does not batch: its dynamic dim 0 is not known to be rows.
+
+    Triton says so with `max_batch_size` 0. Joining such requests could mix what belongs to two callers.
+    """
+    for signature in described.signatures.values():
+        # It follows from the shapes everywhere else, so it has no place in the signature's making.
+        object.__setattr__(signature, "is_batchable", False)
+    return described
+
+
+def pieces(batch: InferRequest, max_rows: int) -> Iterator[InferRequest]:
+    """The batch in parts of at most `max_rows` rows, itself where it fits; 0 is no limit."""
+    rows = min((tensor.array.shape[0] for tensor in batch.inputs if tensor.array.ndim), default=0)
+    if not 0 < max_rows < rows:
+        yield batch
+        return
+    for start in range(0, rows, max_rows):
+        inputs = tuple(
+            Tensor(tensor.name, tensor.datatype, tensor.array[start : start + max_rows])
+            for tensor in batch.inputs
+        )
+        yield dataclasses.replace(batch, inputs=inputs)
+
+
+def joined(parts: Sequence[InferResponse]) -> InferResponse:
+    """The answer to a batch that was asked in parts.
+
+    Raises:
+        BackendInvalid: the parts do not have the same outputs, or not of the same shape.
+    """
+    first = parts[0]
+    if len(parts) == 1:
+        return first
+    columns = [{tensor.name: tensor for tensor in part.outputs} for part in parts]
+    try:
+        outputs = tuple(
+            Tensor(
+                tensor.name,
+                tensor.datatype,
+                np.concatenate([column[tensor.name].array for column in columns]),
+            )
+            for tensor in first.outputs
+        )
+    except (KeyError, ValueError) as exc:
+        raise BackendInvalid(
+            f"{first.model}: the parts of one batch came back with different outputs: {exc}"
+        ) from exc
+    return dataclasses.replace(first, outputs=outputs)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol, TypeAlias
 
 import aiohttp
@@ -75,70 +76,68 @@ async def open_callers(rest: str, grpc_address: str) -> AsyncIterator[Mapping[Su
         grpc.aio.insecure_channel(grpc_address, options=options) as channel,
     ):
         yield {
-            "TFS REST": _TfsRest(session),
+            "TFS REST": _Rest(session, _tfs),
             "TFS gRPC": _Grpc(channel, "tfs"),
-            "OIP REST": _OipRest(session, binary=False),
-            "OIP REST binary": _OipRest(session, binary=True),
+            "OIP REST": _Rest(session, partial(_oip, binary=False)),
+            "OIP REST binary": _Rest(session, partial(_oip, binary=True)),
             "OIP gRPC": _Grpc(channel, "oip"),
         }
 
 
-class _TfsRest:
+@dataclass(frozen=True, slots=True)
+class _Sent:
+    """A request over REST, and how to read what is answered: from the headers and the body."""
+
+    path: str
+    body: bytes
+    headers: Mapping[str, str]
+    read: Callable[[Mapping[str, str], bytes], Mapping[str, Array]]
+
+
+class _Rest:
+    """A dialect over REST; `encode` makes the request."""
+
+    def __init__(
+        self, session: aiohttp.ClientSession, encode: Callable[[InferRequest], _Sent]
+    ) -> None:
+        self._session = session
+        self._encode = encode
+
+    def prepare(
+        self,
+        model: str,
+        inputs: Mapping[str, Array],
+        outputs: tuple[str, ...],
+        facts: Mapping[str, str],
+    ) -> Call:
+        sent = self._encode(_request(model, inputs, outputs))
+        headers = {**facts, **sent.headers}
+
+        async def call() -> Answered:
+            found, answer = await _post(self._session, sent.path, sent.body, headers)
+            return Answered(found, lambda: sent.read(found, answer))
+
+        return call
+
+
+def _tfs(request: InferRequest) -> _Sent:
     """`POST /v1/models/…:predict` with `instances`."""
-
-    def __init__(self, session: aiohttp.ClientSession) -> None:
-        self._session = session
-
-    def prepare(
-        self,
-        model: str,
-        inputs: Mapping[str, Array],
-        outputs: tuple[str, ...],
-        facts: Mapping[str, str],
-    ) -> Call:
-        lists = {name: array.tolist() for name, array in inputs.items()}
-        rows = [dict(zip(lists, row, strict=True)) for row in zip(*lists.values(), strict=True)]
-        instances = next(iter(lists.values())) if len(lists) == 1 else rows
-        body = orjson.dumps({"instances": instances})
-        path = f"/v1/models/{model}:predict"
-
-        async def call() -> Answered:
-            headers, answer = await _post(self._session, path, body, facts)
-            return Answered(headers, lambda: _predictions(answer, outputs))
-
-        return call
+    lists = {tensor.name: tensor.array.tolist() for tensor in request.inputs}
+    rows = [dict(zip(lists, row, strict=True)) for row in zip(*lists.values(), strict=True)]
+    instances = next(iter(lists.values())) if len(lists) == 1 else rows
+    return _Sent(
+        f"/v1/models/{request.model}:predict",
+        orjson.dumps({"instances": instances}),
+        {},
+        lambda _, answer: _predictions(answer, request.outputs),
+    )
 
 
-class _OipRest:
+def _oip(request: InferRequest, *, binary: bool) -> _Sent:
     """`POST /v2/models/…/infer`, tensors as JSON or as raw bytes after it."""
-
-    def __init__(self, session: aiohttp.ClientSession, *, binary: bool) -> None:
-        self._session = session
-        self._binary = binary
-
-    def prepare(
-        self,
-        model: str,
-        inputs: Mapping[str, Array],
-        outputs: tuple[str, ...],
-        facts: Mapping[str, str],
-    ) -> Call:
-        body, header_length = oip_json.encode_request(
-            _request(model, inputs, outputs), binary=self._binary
-        )
-        sent = (
-            dict(facts) if header_length is None else {**facts, _HEADER_LENGTH: str(header_length)}
-        )
-        path = f"/v2/models/{model}/infer"
-
-        async def call() -> Answered:
-            headers, answer = await _post(self._session, path, body, sent)
-            length = headers.get(_HEADER_LENGTH)
-            return Answered(
-                headers, lambda: _tensors(answer, None if length is None else int(length))
-            )
-
-        return call
+    body, length = oip_json.encode_request(request, binary=binary)
+    headers = {} if length is None else {_HEADER_LENGTH: str(length)}
+    return _Sent(f"/v2/models/{request.model}/infer", body, headers, _tensors)
 
 
 class _Grpc:
@@ -199,8 +198,11 @@ def _predictions(answer: bytes, outputs: tuple[str, ...]) -> Mapping[str, Array]
     return {name: np.asarray([row[name] for row in rows]) for name in outputs}
 
 
-def _tensors(answer: bytes, header_length: int | None) -> Mapping[str, Array]:
-    return _arrays(oip_json.decode_response(answer, header_length).outputs)
+def _tensors(headers: Mapping[str, str], answer: bytes) -> Mapping[str, Array]:
+    length = headers.get(_HEADER_LENGTH)
+    return _arrays(
+        oip_json.decode_response(answer, None if length is None else int(length)).outputs
+    )
 
 
 def _arrays(tensors: tuple[Tensor, ...]) -> Mapping[str, Array]:

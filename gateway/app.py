@@ -11,7 +11,7 @@ import gc
 import logging
 import signal
 import time
-from collections.abc import Callable, Coroutine, Generator, Mapping
+from collections.abc import Coroutine, Generator
 from contextlib import AsyncExitStack
 from contextvars import Context
 from datetime import UTC, datetime
@@ -23,9 +23,8 @@ from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 
 from gateway import __version__
-from gateway.backends.oip import OipBackend
-from gateway.backends.tfserving import TfServingBackend
-from gateway.config import BackendConfig, Config
+from gateway.backends.make import make_backend
+from gateway.config import Config
 from gateway.control.addresses import ListenOverrides
 from gateway.control.admin import ConfigState, admin_api
 from gateway.control.lanes import Lanes
@@ -33,7 +32,6 @@ from gateway.control.reconcile import Reconciler
 from gateway.control.source import ConfigError, ConfigFile
 from gateway.lifecycle import Lifecycle, State
 from gateway.pipeline import Pipeline
-from gateway.ports import Backend
 from gateway.servers.departures import Departures
 from gateway.servers.docs import add_docs
 from gateway.servers.exchange import Desk
@@ -53,15 +51,6 @@ _T = TypeVar("_T")
 _log = logging.getLogger("tandem")
 
 CONFIG_POLL_S: Final = 0.5
-
-
-def make_backend(name: str, config: BackendConfig) -> Backend:
-    """The adapter for a configured backend."""
-    kinds: Mapping[str, Callable[..., Backend]] = {
-        "tfserving": TfServingBackend,
-        "oip": OipBackend,
-    }
-    return kinds[config.kind](name, config.address, max_message_bytes=config.max_message_bytes)
 
 
 class Gateway:

@@ -173,9 +173,10 @@ class Reconciler:
 
     async def _ask(self, config: Config, model: str, arm: str) -> Fact:
         settings = config.models[model].arms[arm]
-        backend = self._backend(settings.backend, config.backends[settings.backend])
         version = None if settings.version is None else str(settings.version)
         try:
+            # Making it may fail too, as long as a certificate's file is not there.
+            backend = self._backend(settings.backend, config.backends[settings.backend])
             async with asyncio.timeout(ASK_TIMEOUT_S):
                 return Fact(await backend.describe(settings.model or model, version))
         except UnknownModel as error:

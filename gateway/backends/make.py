@@ -1,0 +1,74 @@
+"""Which adapter does a configured backend get?"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping
+
+from prometheus_client import CollectorRegistry
+
+from gateway.backend_config import BackendConfig, DeclaredModelConfig, DeclaredTensorConfig
+from gateway.backends.oip import OipBackend
+from gateway.backends.oip_rest import OipRestBackend
+from gateway.backends.replicas import Replicas
+from gateway.backends.tfserving import TfServingBackend
+from gateway.backends.torchserve import TorchServeBackend
+from gateway.messages import DEFAULT_SIGNATURE
+from gateway.ports import Backend
+from gateway.telemetry.replicas import ReplicaMetrics
+from gateway.tensors import Signature, TensorSpec
+
+__all__ = ["make_backend"]
+
+
+def make_backend(
+    name: str, config: BackendConfig, metrics: ReplicaMetrics | None = None
+) -> Backend:
+    """The adapter for a configured backend; inside a running event loop.
+
+    Args:
+        name: Its name in the configuration.
+        config: Its settings.
+        metrics: Where several replicas are counted; None for nowhere, as a command line wants it.
+
+    Raises:
+        BackendUnavailable: a TLS file cannot be read; it may be there the next time.
+    """
+    if len(config.addresses) == 1:
+        return _at(name, config, config.address)
+    replicas = {address: _at(name, config, address) for address in config.addresses}
+    draw = random.Random().random  # noqa: S311 - which of two replicas is no secret
+    return Replicas(name, replicas, metrics or ReplicaMetrics(CollectorRegistry()), draw=draw)
+
+
+def _at(name: str, config: BackendConfig, address: str) -> Backend:
+    if config.kind == "torchserve":
+        return TorchServeBackend(
+            name,
+            address,
+            max_message_bytes=config.max_message_bytes,
+            tls=config.tls,
+            management=config.management,
+            declared={model.model: _signature(model) for model in config.declared},
+            body=config.body,
+        )
+    kinds: Mapping[tuple[str, bool], Callable[..., Backend]] = {
+        ("tfserving", False): TfServingBackend,
+        ("oip", False): OipBackend,
+        ("oip", True): OipRestBackend,
+    }
+    return kinds[config.kind, config.is_rest](
+        name, address, max_message_bytes=config.max_message_bytes, tls=config.tls
+    )
+
+
+def _signature(declared: DeclaredModelConfig) -> Signature:
+    return Signature(
+        name=DEFAULT_SIGNATURE,
+        inputs={spec.name: spec for spec in map(_spec, declared.inputs)},
+        outputs={spec.name: spec for spec in map(_spec, declared.outputs)},
+    )
+
+
+def _spec(declared: DeclaredTensorConfig) -> TensorSpec:
+    return TensorSpec(declared.name, declared.datatype, declared.shape)

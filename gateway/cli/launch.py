@@ -1,7 +1,8 @@
 """With which command lines are the backends and the gateway started on this machine?
 
-Only a backend on a loopback address is ours to start. `tfserving` is `tensorflow_model_server` where it is
-on PATH, else the stand-in on the tensorflow package; `oip` is the PyTorch server.
+Only a backend on a loopback address is ours to start, and only one that our servers can be: over gRPC, without
+TLS, at one address. `tfserving` is `tensorflow_model_server` where it is on PATH, else the stand-in on the
+tensorflow package; `oip` is the PyTorch server.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import gateway
+from gateway.cli.ports import is_local
 from gateway.cli.processes import Launch
 from gateway.cli.terminal import CommandError
 from gateway.config import BackendConfig, Config
@@ -26,6 +28,7 @@ __all__ = [
     "describe_backend",
     "find_tools",
     "gateway_launch",
+    "is_ours",
     "listeners",
     "model_config_argv",
     "stack_of",
@@ -117,6 +120,12 @@ def asked_of(config: Config, backend: str) -> list[tuple[str, str | None]]:
         if arm.backend == backend
     }
     return sorted(pairs, key=lambda pair: (pair[0], pair[1] or ""))
+
+
+def is_ours(backend: BackendConfig) -> bool:
+    """Whether a backend is one that we start; any other must be running."""
+    is_plain = backend.tls is None and not backend.is_rest and len(backend.addresses) == 1
+    return is_plain and is_local(backend.address)
 
 
 def backend_launch(name: str, backend: BackendConfig, tools: Tools) -> Launch:

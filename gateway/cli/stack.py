@@ -17,7 +17,7 @@ from gateway.cli import launch
 from gateway.cli.calls import Unreachable, ask
 from gateway.cli.keeper import Keeper, NotReady
 from gateway.cli.launch import Tools
-from gateway.cli.ports import is_local, require_free
+from gateway.cli.ports import require_free
 from gateway.cli.processes import Fleet, Launch, fleet
 from gateway.cli.restarts import Patience
 from gateway.cli.terminal import CommandError, Terminal, seconds
@@ -56,7 +56,7 @@ async def running_stack(
             become ready in time.
         ChildDied: the gateway ended by itself (`status` is its own), or a backend for the last time.
     """
-    ours = {name: found for name, found in config.backends.items() if is_local(found.address)}
+    ours = {name: found for name, found in config.backends.items() if launch.is_ours(found)}
     require_free(launch.listeners(config, ours))
     _require_models(config, ours, tools)
     async with fleet(tools.logs) as children:

@@ -16,11 +16,11 @@ Examples:
   tandem up --config mine.toml --rest 127.0.0.1:9000
   tandem up --once                        start, wait until all is ready, stop: for CI
 
-Started here are the backends on loopback addresses; others must be running. `kind = "tfserving"` is
-tensorflow_model_server where it is on PATH, else a stand-in on the tensorflow package. What they print
-goes to .tandem/logs/, in a folder by the port of REST. A backend that dies is started again while the rest
-stays up, later each time; five failures in a row are its end. Ctrl-C stops everything, and nothing is left
-behind.
+Started here are the backends on loopback addresses (plain gRPC, one address); others must be running.
+`kind = "tfserving"` is tensorflow_model_server where it is on PATH, else a stand-in on the tensorflow package.
+What they print goes to .tandem/logs/, in a folder by the port of REST. A backend that dies is started again
+while the rest stays up, later each time; five failures in a row end everything. Ctrl-C stops everything, and
+nothing is left behind.
 
 Exit status: 0 it was up and was stopped, 1 a server did not start or died for good, 2 the configuration is
 wrong; when the gateway ends by itself, its own (1 for 0, 128 + N for signal N).

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway.backend_config import BackendTlsConfig
 from gateway.cli.launch import (
     Tools,
     asked_of,
@@ -16,6 +17,7 @@ from gateway.cli.launch import (
     describe_backend,
     find_tools,
     gateway_launch,
+    is_ours,
     listeners,
     model_config_argv,
     stack_of,
@@ -88,6 +90,24 @@ def test_a_missing_environment_names_the_command(config: Config, tools: Tools) -
     tools.torch_python.unlink()
     with pytest.raises(CommandError, match=r"the PyTorch environment is missing .* `make setup`"):
         backend_launch("torch", config.backends["torch"], tools)
+
+
+@pytest.mark.parametrize(
+    ("backend", "ours"),
+    [
+        (BackendConfig(kind="oip", address="127.0.0.1:1"), True),
+        (BackendConfig(kind="tfserving", address="[::1]:1"), True),
+        (BackendConfig(kind="oip", address="192.0.2.1:1"), False),
+        (BackendConfig(kind="oip", address="unix:/run/server"), False),
+        (BackendConfig(kind="oip", address="127.0.0.1:1", protocol="rest"), False),
+        (BackendConfig(kind="torchserve", address="127.0.0.1:1"), False),
+        (BackendConfig(kind="oip", address="127.0.0.1:1", tls=BackendTlsConfig()), False),
+        (BackendConfig(kind="oip", address="127.0.0.1:1", replicas=("127.0.0.1:2",)), False),
+    ],
+)
+def test_only_what_our_servers_can_be_is_started(backend: BackendConfig, *, ours: bool) -> None:
+    """Everything else is somebody's server, and is waited for."""
+    assert is_ours(backend) is ours
 
 
 def test_the_gateway_gets_the_addresses_that_were_decided(config: Config, tools: Tools) -> None:

@@ -10,13 +10,14 @@ from __future__ import annotations
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeAlias
 
 from serving.tf_serving.config import ModelConfig
 from serving.tf_serving.events import Report
-from serving.tf_serving.served import LoadError, Servable, ServedModels
+from serving.tf_serving.served import LoadError, ReloadFailed, Servable, ServedModels
 from serving.tf_serving.versions import (
     Load,
     Step,
@@ -33,11 +34,15 @@ LoadVersion: TypeAlias = Callable[[str, int, Path], Servable]
 
 _Fingerprint: TypeAlias = frozenset[tuple[str, int, int]]
 
+_MAX_TURN_S = 300.0
 _RETIRE_TIMEOUT_S = 60.0  # longer than any call that is still worth its answer
 
 
 class Loader:
-    """Keeps `served` as the configuration wants it. One thread at a time may poll."""
+    """Keeps `served` as the configuration wants it.
+
+    Invariant: one thread at a time polls or reloads, under `_turn`, and only that one changes `served`.
+    """
 
     def __init__(
         self,
@@ -53,6 +58,8 @@ class Loader:
         self._report = report
         self._refused: dict[tuple[str, int], _Fingerprint] = {}
         self._unreadable: set[str] = set()
+        self._turn = threading.Lock()
+        self._polled = threading.Condition()
 
     def run(self, stop: threading.Event, poll_wait_s: float) -> None:
         """Poll every `poll_wait_s` seconds until `stop` is set."""
@@ -61,6 +68,51 @@ class Loader:
 
     def poll(self, stop: threading.Event) -> None:
         """Look at every base path once and do all that follows; ends early when `stop` is set."""
+        with self._turn:
+            self._poll(stop)
+        self.wake()
+
+    def reload(self, models: Iterable[ModelConfig], stop: threading.Event) -> None:
+        """Follow other models from now on, unload those that are not among them, and poll.
+
+        A version that answers goes on answering, even if its model's base path is another one now.
+
+        Raises:
+            ReloadFailed: something else was being loaded for too long; nothing has changed.
+        """
+        with self._take_turn():
+            before, self._models = self._models, tuple(models)
+            self._served.configure(self._models)
+            for model in before:
+                if not self.follows(model.name):
+                    self._follow(model, {}, stop)
+            self._poll(stop)
+        self.wake()
+
+    def follows(self, name: str) -> bool:
+        """Whether the configuration names this model."""
+        return any(model.name == name for model in self._models)
+
+    def wait_for(self, holds: Callable[[], bool], timeout_s: float) -> bool:
+        """Wait until something holds, which is asked again after every poll; False if it took too long."""
+        with self._polled:
+            return self._polled.wait_for(holds, timeout_s)
+
+    def wake(self) -> None:
+        """Let those in `wait_for` ask again."""
+        with self._polled:
+            self._polled.notify_all()
+
+    @contextmanager
+    def _take_turn(self) -> Iterator[None]:
+        if not self._turn.acquire(timeout=_MAX_TURN_S):
+            raise ReloadFailed("UNAVAILABLE", f"a load has taken more than {_MAX_TURN_S:g} s")
+        try:
+            yield
+        finally:
+            self._turn.release()
+
+    def _poll(self, stop: threading.Event) -> None:
         for model in self._models:
             found = self._scan(model)
             if found is not None:

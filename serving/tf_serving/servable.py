@@ -16,6 +16,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import tensorflow as tf
+from google.protobuf import text_format
 from google.protobuf.message import DecodeError
 from tensorflow.core.protobuf import config_pb2, meta_graph_pb2, saved_model_pb2
 from tensorflow_serving.apis import get_model_metadata_pb2
@@ -35,6 +36,7 @@ __all__ = ["SavedModel", "load"]
 _SERVE_TAG = "serve"
 _REFERENCE = 100  # DT_FLOAT_REF is DT_FLOAT + 100, and so on
 _PREPARED_CALLS = 64  # signatures × output filters kept ready for each SavedModel
+_DEBUG_PREFIX = "goo.gle/debugproto  \n"  # what protobuf's DebugString begins with in C++
 _IN_CALLER_THREAD = -1  # RunOptions.inter_op_thread_pool
 
 _Run: TypeAlias = Callable[..., list[Any]]  # arrays in; arrays, or scalars for rank 0, out
@@ -69,7 +71,9 @@ class SavedModel:
     """A loaded SavedModel. Any number of threads may call it at once; closing it is for the last one.
 
     Attributes:
+        version: Its number.
         metadata: The answer to GetModelMetadata, serialised.
+        signatures: What it can be asked, by name.
     """
 
     def __init__(
@@ -82,11 +86,13 @@ class SavedModel:
         is_inline: bool,
     ) -> None:
         self.metadata = _metadata(definition, model, version)
+        self.version = version
+        self.signatures = _signatures(definition)
         self._model, self._version = model, str(version)
         self._session = session
         self._is_inline = is_inline
-        self._signatures = _signatures(definition)
-        self._runner = lru_cache(_PREPARED_CALLS)(self._prepare)
+        self._runner = lru_cache(_PREPARED_CALLS)(self._prepare_signature)
+        self._tensor_runner = lru_cache(_PREPARED_CALLS)(self._prepare)
 
     def predict(self, request: InferRequest) -> InferResponse:
         """Run one request in the calling thread.
@@ -98,7 +104,7 @@ class SavedModel:
             ModelFailed: the graph failed on these values; with TensorFlow's code and words.
         """
         name = request.signature or DEFAULT_SIGNATURE
-        signature = self._signatures.get(name)
+        signature = self.signatures.get(name)
         if signature is None:
             raise UnknownSignature(f'Serving signature key "{name}" not found.')
         call = plan_call(signature, request.inputs, request.outputs)
@@ -113,19 +119,36 @@ class SavedModel:
             outputs=_tensors(signature, call.outputs, values),
         )
 
+    def evaluate(
+        self, feeds: tuple[str, ...], fetches: tuple[str, ...], values: Sequence[Array]
+    ) -> tuple[Array, ...]:
+        """Feed tensors of the graph and fetch others, all by the graph's own names.
+
+        Raises:
+            ModelFailed: the graph failed on these values; with TensorFlow's code and words.
+        """
+        try:
+            fetched = self._tensor_runner(feeds, fetches)(*values)
+        except tf.errors.OpError as exc:
+            raise ModelFailed(_code_name(exc), exc.message) from exc
+        return tuple([np.asarray(value) for value in fetched])
+
     def close(self) -> None:
         """Free the memory; nobody may be calling."""
         self._runner.cache_clear()
+        self._tensor_runner.cache_clear()
         self._session.close()
         gc.collect()  # a graph and its operations refer to each other: waiting would cost their memory
 
-    def _prepare(self, signature: str, outputs: tuple[str, ...]) -> _Run:
-        """A callable of the session: one array per input of the signature, one value per output."""
-        served = self._signatures[signature]
-        options = config_pb2.CallableOptions(
-            feed=[binding.tensor for binding in served.inputs.values()],
-            fetch=[served.outputs[alias].tensor for alias in outputs],
-        )
+    def _prepare_signature(self, signature: str, outputs: tuple[str, ...]) -> _Run:
+        """A callable that takes one array per input of the signature and gives one value per output."""
+        served = self.signatures[signature]
+        feeds = [binding.tensor for binding in served.inputs.values()]
+        return self._prepare(feeds, [served.outputs[alias].tensor for alias in outputs])
+
+    def _prepare(self, feeds: Sequence[str], fetches: Sequence[str]) -> _Run:
+        """A callable of the session: one array per feed, one value per fetch."""
+        options = config_pb2.CallableOptions(feed=feeds, fetch=fetches)
         if self._is_inline:
             options.run_options.inter_op_thread_pool = _IN_CALLER_THREAD
         # The public `make_callable` converts every feed in Python and casts what it should refuse.
@@ -167,6 +190,7 @@ def _signatures(definition: meta_graph_pb2.MetaGraphDef) -> dict[str, ServedSign
             defaults={
                 alias: tf.make_ndarray(value) for alias, value in sorted(signature.defaults.items())
             },
+            text=_DEBUG_PREFIX + text_format.MessageToString(signature),
         )
         for name, signature in definition.signature_def.items()
     }

@@ -8,19 +8,30 @@ three steps: take it out of the state, wait for those who found it before, close
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from gateway.errors import UnknownLabel, UnknownModel
 from gateway.messages import InferRequest, InferResponse, Target, VersionState, VersionStatus
+from gateway.tensors import Array
 from serving.tf_serving.config import ModelConfig
+from serving.tf_serving.signature import ServedSignature
 
-__all__ = ["LoadError", "Loaded", "ModelFailed", "Servable", "ServedModels"]
+__all__ = [
+    "Failed",
+    "LoadError",
+    "Loaded",
+    "ModelFailed",
+    "ReloadFailed",
+    "Servable",
+    "ServedModels",
+]
 
 
-class LoadError(Exception):
-    """A version cannot be loaded. `code` is the name of a gRPC status code."""
+class Failed(Exception):
+    """Something has failed with a status of its own. `code` is the name of a gRPC status code."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(f"{code}: {message}")
@@ -28,25 +39,44 @@ class LoadError(Exception):
         self.message = message
 
 
-class ModelFailed(Exception):
-    """A model failed on a request that fits its signature. `code` is the name of a gRPC status code."""
+class LoadError(Failed):
+    """A version cannot be loaded."""
 
-    def __init__(self, code: str, message: str) -> None:
-        super().__init__(f"{code}: {message}")
-        self.code = code
-        self.message = message
+
+class ModelFailed(Failed):
+    """A model failed on a request that fits its signature."""
+
+
+class ReloadFailed(Failed):
+    """A configuration that can be read was not taken, or what it names has not come up."""
 
 
 class Servable(Protocol):
     """One version in memory."""
 
     @property
+    def version(self) -> int:
+        """Its number."""
+        ...
+
+    @property
     def metadata(self) -> bytes:
         """The serialised answer to GetModelMetadata."""
         ...
 
+    @property
+    def signatures(self) -> Mapping[str, ServedSignature]:
+        """What it can be asked, by name."""
+        ...
+
     def predict(self, request: InferRequest) -> InferResponse:
         """Run one request in the calling thread; any number of threads may call at once."""
+        ...
+
+    def evaluate(
+        self, feeds: tuple[str, ...], fetches: tuple[str, ...], values: Sequence[Array]
+    ) -> tuple[Array, ...]:
+        """Feed tensors of the graph and fetch others, by the graph's own names; as `predict`."""
         ...
 
     def close(self) -> None:
@@ -103,9 +133,36 @@ class ServedModels:
     # Invariant: the values of `_models` are never changed, only replaced, and only by one thread.
 
     def __init__(self, models: Iterable[ModelConfig]) -> None:
+        self._labels: Mapping[str, Mapping[str, int]] = {}
+        self._models: dict[str, _Versions] = {}
+        self.configure(models)
+
+    def configure(self, models: Iterable[ModelConfig]) -> None:
+        """Take other labels, and models that were not there. The loader's thread only.
+
+        The models that are not named any more keep their states; their versions are the loader's to remove.
+        """
         configs = tuple(models)
+        for model in configs:
+            self._models.setdefault(model.name, _Versions())
         self._labels = {model.name: dict(model.labels) for model in configs}
-        self._models = {model.name: _Versions() for model in configs}
+
+    def check_labels(self, model: ModelConfig) -> None:
+        """Refuse a label that would move to a version which cannot answer; a new label may be early.
+
+        Raises:
+            ReloadFailed: FAILED_PRECONDITION, in the real server's words.
+        """
+        given = self._labels.get(model.name, {})
+        versions = self._models.get(model.name, _Versions())
+        for label, version in sorted(model.labels.items()):
+            moves = given.get(label, version) != version
+            if moves and version not in versions.loaded:
+                raise ReloadFailed(
+                    "FAILED_PRECONDITION",
+                    f"Request to assign label to version {version} of model {model.name}, which is"
+                    " not currently available for inference",
+                )
 
     def predict(self, request: InferRequest) -> InferResponse:
         """Run one request in the calling thread.
@@ -119,6 +176,20 @@ class ServedModels:
         loaded = self._enter(request.model, request.version, request.label)
         try:
             return loaded.servable.predict(request)
+        finally:
+            loaded.leave()
+
+    @contextmanager
+    def using(self, target: Target) -> Iterator[Servable]:
+        """A version that is not let go until the end of the block.
+
+        Raises:
+            UnknownModel: no such model or version is loaded.
+            UnknownLabel: no such label is configured.
+        """
+        loaded = self._enter(target.model, target.version, target.label)
+        try:
+            yield loaded.servable
         finally:
             loaded.leave()
 
@@ -148,8 +219,8 @@ class ServedModels:
         return tuple([known[number] for number in sorted(known, reverse=True)])
 
     def available(self, model: str) -> frozenset[int]:
-        """The versions of a configured model that answer requests."""
-        return frozenset(self._models[model].loaded)
+        """The versions of a model that answer requests."""
+        return frozenset(self._models.get(model, _Versions()).loaded)
 
     def add(self, model: str, version: int, servable: Servable) -> None:
         """Let a version answer requests. The loader's thread only."""

@@ -1,8 +1,8 @@
 """What does each gRPC method answer?
 
-Bytes in, bytes out: the gateway's codecs read and write them. Predict runs on its own bounded pool; what
-asks about models (status, metadata) has a thread of its own, so that a server whose calls all wait can
-still say that it is there.
+Bytes in, bytes out: the gateway's codecs read and write them. What runs a model has its own bounded pool;
+what asks about models (status, metadata) has a thread of its own, so that a server whose calls all wait
+can still say that it is there, and so has the reload, which may wait for a model to come up.
 
 How a call is turned away, in order: more of them than the pool holds → RESOURCE_EXHAUSTED, at once and
 before its message is read; cancelled or past its deadline while it waited → it never starts (grpcio drops
@@ -14,7 +14,8 @@ from __future__ import annotations
 import traceback
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import NoReturn, TypeAlias
+from functools import partial
+from typing import NoReturn, Protocol, TypeAlias
 
 import grpc
 from google.protobuf.message import DecodeError
@@ -22,41 +23,67 @@ from google.protobuf.message import DecodeError
 from gateway.codecs import tfs_proto
 from gateway.errors import GatewayError
 from serving.tf_serving.events import Report
+from serving.tf_serving.inference import answer_classify, answer_multi, answer_regress
 from serving.tf_serving.pool import CallPool
-from serving.tf_serving.served import ModelFailed, ServedModels
+from serving.tf_serving.served import Failed, ServedModels
 
-__all__ = ["ModelServices"]
+__all__ = ["ModelServices", "Reloads"]
 
 _Answer: TypeAlias = Callable[[bytes], bytes]
 _Method: TypeAlias = Callable[[bytes, grpc.ServicerContext], bytes]
 _Endpoint: TypeAlias = "grpc.RpcMethodHandler[bytes, bytes]"
 
 _PREDICT = "/tensorflow.serving.PredictionService/Predict"
+_CLASSIFY = "/tensorflow.serving.PredictionService/Classify"
+_REGRESS = "/tensorflow.serving.PredictionService/Regress"
+_MULTI = "/tensorflow.serving.PredictionService/MultiInference"
 _METADATA = "/tensorflow.serving.PredictionService/GetModelMetadata"
 _STATUS = "/tensorflow.serving.ModelService/GetModelStatus"
+_RELOAD = "/tensorflow.serving.ModelService/HandleReloadConfigRequest"
+
+_RUNS_A_MODEL = frozenset({_PREDICT, _CLASSIFY, _REGRESS, _MULTI})
 
 _MAX_DETAILS = 1024  # longer error texts are cut, as the real server cuts them
 _CUT = "...TRUNCATED"
 
 
+class Reloads(Protocol):
+    """Takes new configurations, one after the other."""
+
+    def answer(self, data: bytes, is_awaited: Callable[[], bool]) -> bytes:
+        """The serialised answer to a ReloadConfigRequest."""
+        ...
+
+    def wake(self) -> None:
+        """Look again whether the caller still waits."""
+        ...
+
+
 class ModelServices(grpc.GenericRpcHandler):
     """PredictionService and ModelService over one set of served models."""
 
-    def __init__(self, served: ServedModels, pool: CallPool, report: Report) -> None:
+    def __init__(
+        self, served: ServedModels, pool: CallPool, reloads: Reloads, report: Report
+    ) -> None:
         self._pool = pool
         self._report = report
+        reload_pool = ThreadPoolExecutor(1, thread_name_prefix="reload")
         # Declared as a stream, so that grpcio does not wait for a message that nobody will read.
         self._full: _Endpoint = grpc.stream_unary_rpc_method_handler(self._turn_away)
         self._endpoints = {
             _PREDICT: _endpoint(self._method(_predict(served)), pool),
+            _CLASSIFY: _endpoint(self._method(partial(answer_classify, served)), pool),
+            _REGRESS: _endpoint(self._method(partial(answer_regress, served)), pool),
+            _MULTI: _endpoint(self._method(partial(answer_multi, served)), pool),
             _METADATA: _endpoint(self._method(_metadata(served))),
             _STATUS: _endpoint(self._method(_status(served))),
+            _RELOAD: _endpoint(self._reload(reloads), reload_pool),
         }
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> _Endpoint | None:
         """The endpoint for one call; None, which is UNIMPLEMENTED, for a method not served here."""
         method = handler_call_details.method
-        if method == _PREDICT and not self._pool.has_room:
+        if method in _RUNS_A_MODEL and not self._pool.has_room:
             return self._full
         return self._endpoints.get(method)
 
@@ -66,7 +93,7 @@ class ModelServices(grpc.GenericRpcHandler):
         def method(data: bytes, context: grpc.ServicerContext) -> bytes:
             try:
                 return answer(data)
-            except ModelFailed as exc:
+            except Failed as exc:
                 _abort(context, exc.code, exc.message)
             except GatewayError as exc:
                 # The real server's protobuf layer says INTERNAL to bytes that are no message.
@@ -75,6 +102,14 @@ class ModelServices(grpc.GenericRpcHandler):
             except Exception as exc:  # noqa: BLE001 - the edge: one call's surprise is not the server's end
                 self._report("call_failed", error=repr(exc), traceback=traceback.format_exc())
                 _abort(context, "INTERNAL", f"{type(exc).__name__}: {exc}")
+
+        return method
+
+    def _reload(self, reloads: Reloads) -> _Method:
+        def method(data: bytes, context: grpc.ServicerContext) -> bytes:
+            context.add_callback(reloads.wake)
+            answer = partial(reloads.answer, is_awaited=context.is_active)
+            return self._method(answer)(data, context)
 
         return method
 

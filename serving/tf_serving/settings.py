@@ -42,8 +42,8 @@ class Settings:
         model_store: A store whose `<model>` directories replace the base paths in the file.
         require_manifest: Refuse versions that have no manifest.
         poll_wait_s: Seconds between looks at the base paths; 0 looks only once.
-        threads: Predict calls that run at once.
-        max_queued: Predict calls that may wait for a thread.
+        threads: Calls that run a model at once.
+        max_queued: Calls to a model that may wait for a thread.
         max_message_bytes: The largest request or answer.
         drain_timeout_s: Seconds that calls in flight may take after a signal.
         tensorflow: How TensorFlow may use the machine.
@@ -151,14 +151,14 @@ def _add_limits(group: argparse._ArgumentGroup) -> None:
         type=_positive,
         default=2 * (os.cpu_count() or 1),
         metavar="N",
-        help="Predict calls that run at once",
+        help="calls that run a model at once",
     )
     group.add_argument(
         "--max-queued",
         type=_whole,
         default=256,
         metavar="N",
-        help="Predict calls that may wait for a thread; one more is RESOURCE_EXHAUSTED",
+        help="calls to a model that may wait for a thread; one more is RESOURCE_EXHAUSTED",
     )
     group.add_argument(
         "--tensorflow-intra-op-parallelism",

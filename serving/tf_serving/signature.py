@@ -55,6 +55,7 @@ class ServedSignature:
 
     Attributes:
         defaults: Values for inputs that a request may leave out.
+        text: How the real server prints it in an error.
     """
 
     name: str
@@ -62,6 +63,7 @@ class ServedSignature:
     inputs: Mapping[str, Binding]
     outputs: Mapping[str, Binding]
     defaults: Mapping[str, Array] = field(default_factory=dict)
+    text: str = ""
 
 
 @dataclass(frozen=True, slots=True)

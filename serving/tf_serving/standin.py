@@ -24,6 +24,7 @@ from serving.tf_serving.config import ModelConfig
 from serving.tf_serving.events import Report
 from serving.tf_serving.loader import Loader
 from serving.tf_serving.pool import CallPool
+from serving.tf_serving.reload import Reloader
 from serving.tf_serving.servable import SavedModel, load
 from serving.tf_serving.served import LoadError, ServedModels
 from serving.tf_serving.service import ModelServices
@@ -56,10 +57,11 @@ class StandIn:
         self._has_failed = False
         served = ServedModels(models)
         self._loader = Loader(models, served, partial(_load, settings), report=report)
+        reloader = Reloader(served, self._loader, self._stop, report)
         self._pool = CallPool(settings.threads, settings.max_queued)
         self._server = grpc.server(
             ThreadPoolExecutor(_QUESTION_THREADS, thread_name_prefix="question"),
-            handlers=[ModelServices(served, self._pool, report)],
+            handlers=[ModelServices(served, self._pool, reloader, report)],
             options=_channel_options(settings),
             maximum_concurrent_rpcs=self._pool.max_calls + _MAX_QUESTIONS,
         )
@@ -84,6 +86,7 @@ class StandIn:
         follower.start()
         self._stop_requests.get()
         self._stop.set()
+        self._loader.wake()
         self._report("draining", calls=self._pool.calls)
         timeout_s = self._settings.drain_timeout_s
         self._server.stop(timeout_s).wait(timeout_s + _LAST_WORDS_S)

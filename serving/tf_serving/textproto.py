@@ -15,9 +15,9 @@ from tensorflow_serving.config import model_server_config_pb2
 from serving.tf_serving.config import ConfigError, ModelConfig
 from serving.tf_serving.versions import AllVersions, Latest, Policy, Specific
 
-__all__ = ["parse"]
+__all__ = ["PLATFORM", "parse", "read_model"]
 
-_PLATFORM = "tensorflow"
+PLATFORM = "tensorflow"
 
 
 def parse(text: str) -> tuple[ModelConfig, ...]:
@@ -34,25 +34,36 @@ def parse(text: str) -> tuple[ModelConfig, ...]:
         raise ConfigError(f"not a ModelServerConfig in text format: {exc}") from exc
     if message.WhichOneof("config") != "model_config_list":
         raise ConfigError("got no model_config_list, the only kind of configuration served here")
-    models = tuple(_read_model(config) for config in message.model_config_list.config)
+    configs = message.model_config_list.config
+    for config in configs:
+        _check_model(config)
+    models = tuple(read_model(config) for config in configs)
     _refuse_repeated_names([model.name for model in models])
     return models
 
 
-def _read_model(config: model_server_config_pb2.ModelConfig) -> ModelConfig:
+def read_model(config: model_server_config_pb2.ModelConfig) -> ModelConfig:
+    """What one message says of its model; its name, path and platform are the caller's to check.
+
+    Raises:
+        ConfigError: it asks for no version at all.
+    """
+    return ModelConfig(
+        name=config.name,
+        base_path=str(Path(config.base_path).absolute()),
+        policy=_read_policy(config),
+        labels=dict(config.version_labels),
+    )
+
+
+def _check_model(config: model_server_config_pb2.ModelConfig) -> None:
     name = config.name
     if not name:
         raise ConfigError("a model has no name")
     if not config.base_path:
         raise ConfigError(f"model {name} has no base_path")
-    if config.model_platform != _PLATFORM:
+    if config.model_platform != PLATFORM:
         raise ConfigError(_platform_problem(name, config.model_platform))
-    return ModelConfig(
-        name=name,
-        base_path=str(Path(config.base_path).absolute()),
-        policy=_read_policy(config),
-        labels=dict(config.version_labels),
-    )
 
 
 def _platform_problem(name: str, platform: str) -> str:
@@ -61,7 +72,7 @@ def _platform_problem(name: str, platform: str) -> str:
             "Illegal setting neither ModelServerConfig::model_type (deprecated) nor"
             f" ModelServerConfig::model_platform, model name is {name}"
         )
-    return f"model {name}: got model_platform {platform!r}, only {_PLATFORM!r} is served"
+    return f"model {name}: got model_platform {platform!r}, only {PLATFORM!r} is served"
 
 
 def _read_policy(config: model_server_config_pb2.ModelConfig) -> Policy:

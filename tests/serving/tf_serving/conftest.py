@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import IO, Protocol
+from typing import IO, Any, Protocol
 
 import grpc
 import pytest
@@ -135,14 +135,35 @@ def spin_store(tf_python: Path, root: Path, tmp_path_factory: pytest.TempPathFac
     return base_path
 
 
-Replay = Callable[[str, Sequence[dict[str, str]]], list[dict[str, str]]]
+@pytest.fixture(scope="session")
+def recorded_store(
+    tf_python: Path, root: Path, golden_models: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """Base paths as the recorded server had them under `/models`: its own files, or models like them."""
+    store = tmp_path_factory.mktemp("models")
+    subprocess.run(
+        [tf_python, "-m", "tests.serving.tf_serving.estimator", str(store)],
+        cwd=root,
+        check=True,
+        capture_output=True,
+        timeout=TIMEOUT_S,
+    )
+    for base_path in golden_models.iterdir():
+        (store / base_path.name).symlink_to(base_path)
+    bad = store / "bad_half_plus_two" / "123"
+    bad.mkdir(parents=True)
+    (bad / "saved_model.pb").write_bytes(b"no such thing")
+    return store
+
+
+Replay = Callable[[str, Sequence[dict[str, Any]]], list[dict[str, str]]]
 
 
 @pytest.fixture(scope="session")
 def replay(tf_python: Path, root: Path) -> Replay:
     """Ask a server recorded calls with TensorFlow Serving's own client stubs."""
 
-    def ask(address: str, calls: Sequence[dict[str, str]]) -> list[dict[str, str]]:
+    def ask(address: str, calls: Sequence[dict[str, Any]]) -> list[dict[str, str]]:
         done = subprocess.run(
             [tf_python, "-m", "tests.serving.tf_serving.replay", address],
             input="".join(json.dumps(call) + "\n" for call in calls),

@@ -10,6 +10,7 @@ from typing import TypeAlias
 
 import grpc
 import pytest
+from google.protobuf.message import Message
 
 from gateway._stubs import tfs_wire_pb2 as wire
 from gateway.codecs import tfs_proto
@@ -19,11 +20,16 @@ from serving.tf_serving.config import ModelConfig
 from serving.tf_serving.pool import CallPool
 from serving.tf_serving.served import ModelFailed, ServedModels
 from serving.tf_serving.service import ModelServices
-from tests.serving.tf_serving.fakes import Events, FakeServable
+from tests.serving.tf_serving.fakes import Events, FakeReloads, FakeServable
 
 PREDICT = "/tensorflow.serving.PredictionService/Predict"
 METADATA = "/tensorflow.serving.PredictionService/GetModelMetadata"
+EXAMPLES = tuple(
+    f"/tensorflow.serving.PredictionService/{name}"
+    for name in ("Classify", "Regress", "MultiInference")
+)
 STATUS = "/tensorflow.serving.ModelService/GetModelStatus"
+RELOAD = "/tensorflow.serving.ModelService/HandleReloadConfigRequest"
 TIMEOUT_S = 30
 
 Method: TypeAlias = "grpc.UnaryUnaryMultiCallable[bytes, bytes]"
@@ -40,9 +46,9 @@ class Server:
         self.served.note("m", 1, "AVAILABLE")
         self.pool = CallPool(threads, max_queued)
         self.events = Events()
-        self.grpc = grpc.server(
-            ThreadPoolExecutor(1), handlers=[ModelServices(self.served, self.pool, self.events)]
-        )
+        self.reloads = FakeReloads()
+        services = ModelServices(self.served, self.pool, self.reloads, self.events)
+        self.grpc = grpc.server(ThreadPoolExecutor(1), handlers=[services])
         self.address = f"127.0.0.1:{self.grpc.add_insecure_port('127.0.0.1:0')}"
 
 
@@ -100,6 +106,20 @@ def test_each_method_answers() -> None:
         (PREDICT, wire.PredictRequest(), "INVALID_ARGUMENT", "Missing ModelSpec"),
         (METADATA, wire.GetModelMetadataRequest(), "INVALID_ARGUMENT", "Missing ModelSpec"),
         (STATUS, wire.GetModelStatusRequest(), "INVALID_ARGUMENT", "Missing ModelSpec"),
+        (EXAMPLES[0], wire.PredictRequest(), "INVALID_ARGUMENT", "Missing ModelSpec"),
+        (EXAMPLES[1], wire.PredictRequest(), "INVALID_ARGUMENT", "Missing ModelSpec"),
+        (
+            EXAMPLES[2],
+            wire.PredictRequest(),
+            "INVALID_ARGUMENT",
+            "ModelSpec has no name specified.",
+        ),
+        (
+            EXAMPLES[0],
+            wire.ClassificationRequest(model_spec=wire.ModelSpec(name="m")),
+            "INVALID_ARGUMENT",
+            "No signature was found with the name: serving_default",
+        ),
         (
             PREDICT,
             wire.PredictRequest(model_spec=wire.ModelSpec(name="x")),
@@ -122,7 +142,7 @@ def test_each_method_answers() -> None:
 )
 def test_errors_have_the_real_servers_codes(
     method: str,
-    request_message: wire.PredictRequest,
+    request_message: Message,
     code: str,
     details: str,
 ) -> None:
@@ -138,9 +158,8 @@ def test_bytes_that_are_no_message_are_an_internal_error_as_with_the_real_server
 @pytest.mark.parametrize(
     "method",
     [
-        "/tensorflow.serving.PredictionService/Classify",
         "/tensorflow.serving.PredictionService/PredictStreamed",
-        "/tensorflow.serving.ModelService/HandleReloadConfigRequest",
+        "/tensorflow.serving.SessionService/SessionRun",
         "/foo.Bar/Baz",
     ],
 )
@@ -195,6 +214,8 @@ def test_one_call_too_many_is_turned_away_at_once() -> None:
         assert isinstance(error, grpc.RpcError)
         assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
         assert "2 run or wait" in (error.details() or "")
+        for method in EXAMPLES:
+            assert refusal(channel, method, b"")[0] == "RESOURCE_EXHAUSTED"
         server.gate.set()
         assert all(call.result(TIMEOUT_S) for call in calls)
 
@@ -247,3 +268,23 @@ def test_a_running_call_is_finished_when_the_server_stops() -> None:
         server.gate.set()
         assert call.result(TIMEOUT_S)
         assert stopped.wait(TIMEOUT_S)
+
+
+def test_a_reload_is_answered_beside_calls_that_fill_the_server() -> None:
+    with serving(threads=1, max_queued=0) as (server, channel):
+        call = start(channel)
+        assert server.servable.started.acquire(timeout=TIMEOUT_S)
+        assert ask(channel, RELOAD, b"a configuration") == b"taken"
+        assert server.reloads.told == [b"a configuration"]
+        server.gate.set()
+        assert call.result(TIMEOUT_S)
+
+
+def test_a_reload_ends_when_its_caller_gives_up() -> None:
+    with serving() as (server, channel):
+        server.reloads.waits = True
+        call: Method = channel.unary_unary(RELOAD)
+        error = call.future(b"", timeout=0.2).exception(TIMEOUT_S)
+        assert isinstance(error, grpc.RpcError)
+        assert error.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+        assert server.reloads.left.wait(TIMEOUT_S)

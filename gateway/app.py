@@ -37,6 +37,7 @@ from gateway.servers.docs import add_docs
 from gateway.servers.exchange import Desk
 from gateway.servers.grpc import GrpcApi
 from gateway.servers.heavy import HeavyWork
+from gateway.servers.http1 import Manners
 from gateway.servers.listen import HttpServer, listen_http, start_grpc
 from gateway.servers.oip_rest import OipRest, oip_routes
 from gateway.servers.rest import RawRoutes, RestApi
@@ -115,22 +116,20 @@ class Gateway:
 
     async def _listen(self, config: Config) -> None:
         admin = admin_api(self.pipeline, self.metrics.registry, lambda: self._state)
-        self._admin = self._listen_http("admin", admin, config.listen.admin)
-        self._rest = self._listen_http("rest", self._rest_api(), config.listen.rest)
+        patience_s = config.limits.default_timeout_s
+        manners = Manners(patience_s, self._desk.count_unreadable)
+        self._admin = self._listen_http("admin", admin, config.listen.admin, Manners(patience_s))
+        self._rest = self._listen_http("rest", self._rest_api(), config.listen.rest, manners)
         limit = config.limits.max_body_bytes
         self._grpc, self.addresses["grpc"] = await start_grpc(
             GrpcApi(self._desk), config.listen.grpc, max_message_bytes=limit
         )
 
-    def _listen_http(self, name: str, app: FastAPI, address: str) -> HttpServer:
-        limits = self._state.config.limits
+    def _listen_http(self, name: str, app: FastAPI, address: str, manners: Manners) -> HttpServer:
+        grace_s = self._state.config.limits.drain_timeout_s
         add_docs(app)
         server, self.addresses[name] = listen_http(
-            app,
-            address,
-            setting=f"listen.{name}",
-            grace_s=limits.drain_timeout_s,
-            read_timeout_s=limits.default_timeout_s,
+            app, address, manners, setting=f"listen.{name}", grace_s=grace_s
         )
         self._group.create_task(server.serve_until_stopped())
         return server
@@ -139,7 +138,7 @@ class Gateway:
         api = RestApi(title="Tandem", version=__version__, docs_url=None, redoc_url=None)
         api.raw_routes = RawRoutes(
             self._desk,
-            Departures(self._group),
+            Departures(self._group, time.monotonic),
             {
                 "tfs_rest": TfsRest(self._desk, self._heavy),
                 "oip_rest": OipRest(self._desk, self._heavy),

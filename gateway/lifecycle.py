@@ -1,10 +1,12 @@
 """May we accept a request now? The gateway's states, and the moves between them.
 
     STARTING ──▶ READY ──▶ LEAVING ──▶ DRAINING ──▶ STOPPED
-        └──────────────────────────────────▲
+        └──────────────────────▲
+                     LEAVING ────────────▶ STOPPED
 
 Rules: a state never goes back. LEAVING says "not ready" to load balancers but still serves whoever comes,
-because they need time to notice; DRAINING only finishes what was accepted.
+because they need time to notice; DRAINING only finishes what was accepted, and is skipped when the
+listeners could not be closed in the time there was.
 """
 
 from __future__ import annotations
@@ -30,17 +32,22 @@ class State(Enum):
 _MOVES: Mapping[State, frozenset[State]] = {
     State.STARTING: frozenset({State.READY, State.DRAINING}),
     State.READY: frozenset({State.LEAVING}),
-    State.LEAVING: frozenset({State.DRAINING}),
+    State.LEAVING: frozenset({State.DRAINING, State.STOPPED}),
     State.DRAINING: frozenset({State.STOPPED}),
     State.STOPPED: frozenset(),
 }
 
 
 class Lifecycle:
-    """The current state."""
+    """The current state.
+
+    Attributes:
+        is_serving: Whether a request that has come may be served; kept, because every request asks.
+    """
 
     def __init__(self) -> None:
         self.state = State.STARTING
+        self.is_serving = False
 
     def __repr__(self) -> str:
         return f"<Lifecycle {self.state.value}>"
@@ -55,9 +62,10 @@ class Lifecycle:
         if state not in _MOVES[self.state]:
             raise ValueError(f"a gateway that is {self.state.value} cannot become {state.value}")
         self.state = state
+        self.is_serving = state in (State.READY, State.LEAVING)
 
     def check(self) -> None:
         """Raise NotReady unless a request that has come may be served."""
-        if self.state in (State.READY, State.LEAVING):
+        if self.is_serving:
             return
         raise NotReady(f"the gateway is {self.state.value}")

@@ -3,8 +3,9 @@
 `route` decides without waiting; between it and `infer` the server decodes the body by the arm's signature
 (TF Serving's JSON cannot be read without one), also without waiting, so both see the same table.
 
-Invariant: `_scene` is replaced as a whole and never changed in place; a request reads it once, in `route`,
-and keeps the lane it got there, so a reload never moves a request that was already accepted.
+Invariant: `_scene` is replaced as a whole and never changed in place, but for what it remembers; a request
+reads it once, in `route`, and keeps the lane it got there, so a reload never moves a request that was
+already accepted.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from gateway.lifecycle import Lifecycle
 from gateway.messages import Deadline, InferRequest, InferResponse, Served, Target
 from gateway.routing.table import Arm, Decision, RouteTable
 from gateway.shadow.mirror import Mirror, Mirrored
+from gateway.telemetry.instruments import Tally
 from gateway.telemetry.metrics import ArmMetrics, Metrics
 from gateway.tensors import Signature, Tensor, check_inputs, rows_of
 from gateway.values import value_class
@@ -64,16 +66,34 @@ class Scene:
     table: RouteTable = field(default_factory=RouteTable)
     lanes: Mapping[tuple[str, str], Lane] = field(default_factory=dict)
     mirrors: Mapping[tuple[str, str], Mirror] = field(default_factory=dict)
+    routes: dict[tuple[str, str, str, str], Route] = field(default_factory=dict, compare=False)
+    """Those taken before, by model, arm, why and signature: as many as the configuration has."""
+
+    def route(self, decision: Decision, signature: Signature) -> Route:
+        """The decision, with what it needs of this scene."""
+        arm = decision.arm
+        lane = self.lanes[arm.model, arm.name]
+        return Route(
+            decision=decision,
+            signature=signature,
+            lane=lane,
+            mirrors=tuple([self.mirrors[arm.model, s.arm.name] for s in decision.shadows]),
+            assigned=lane.metrics.assigned(decision.why),
+        )
 
 
 @value_class(kw_only=True)
 class Route:
-    """A decision, with the lane and the mirrors that were current when it was made."""
+    """A decision, with the lane and the mirrors that were current when it was made.
+
+    `assigned` counts the requests that took it.
+    """
 
     decision: Decision
     signature: Signature
     lane: Lane
     mirrors: tuple[Mirror, ...]
+    assigned: Tally
 
     @property
     def arm(self) -> Arm:
@@ -138,19 +158,17 @@ class Pipeline:
             NotReady: the gateway or the model is not ready.
             UnknownModel, UnknownLabel, UnknownSignature, InvalidRequest: the caller's fault.
         """
-        self._lifecycle.check()
+        if not self._lifecycle.is_serving:
+            self._lifecycle.check()
         scene = self._scene
         decision = scene.table.resolve(target)
         arm = decision.arm
-        signature = arm.signature(target.signature)
-        lane = scene.lanes[arm.model, arm.name]
-        lane.metrics.count_assignment(decision.why)
-        return Route(
-            decision=decision,
-            signature=signature,
-            lane=lane,
-            mirrors=tuple(scene.mirrors[arm.model, s.arm.name] for s in decision.shadows),
-        )
+        known = (arm.model, arm.name, decision.why, target.signature)
+        route = scene.routes.get(known)
+        if route is None:
+            route = scene.routes[known] = scene.route(decision, arm.signature(target.signature))
+        route.assigned.inc()
+        return route
 
     async def infer(
         self, route: Route, request: InferRequest, *, deadline: Deadline, request_id: str

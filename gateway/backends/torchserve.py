@@ -3,7 +3,7 @@
 What the port's methods become:
 
     infer      POST /predictions/M[/V] of the inference API
-    describe   GET /ping, then GET /models/M[/V]?customized=true of the management API, if there is one.
+    describe   GET /ping, then GET /models/M[/V] of the management API, if there is one.
                TorchServe has no typed signature: it is the one that was declared for the model, or else
                the one that the model's handler returns as its description
     versions   GET /models/M/all of the management API; without one, none is known
@@ -107,16 +107,15 @@ class TorchServeBackend:
             BackendInvalid: nothing says what the model takes and returns.
             BackendError: it could not say.
         """
-        known = await self._ask(model, version)
-        if model not in self._declared and known is not None and known.signature is not None:
-            self._signatures[model] = known.signature
-        signature = self._signature_of(model)
-        answers = version or (known.version if known is not None else "")
+        await self._ping()
+        answers = version or ""
+        if self._management is not None:
+            answers = await self._ask_version(self._management, model, version)
         return ModelDescription(
             model=model,
             version=answers,
             platform=_PLATFORM,
-            signatures={DEFAULT_SIGNATURE: signature},
+            signatures={DEFAULT_SIGNATURE: self._signature_of(model)},
         )
 
     async def versions(self, model: str) -> tuple[VersionStatus, ...]:
@@ -141,16 +140,18 @@ class TorchServeBackend:
         if self._management is not None:
             await self._management.aclose()
 
-    async def _ask(self, model: str, version: str | None) -> WorkedVersion | None:
-        """What the management API says of one version; None where there is none to ask."""
-        await self._ping()
-        if self._management is None:
-            return None
-        path = f"/models/{_path(model, version)}?customized=true"
-        listed = await self._list(self._management, path, model)
+    async def _ask_version(self, link: HttpLink, model: str, version: str | None) -> str:
+        """The version that answers; learns on the way how the model's handler describes itself."""
+        path = f"/models/{_path(model, version)}"
+        listed = await self._list(link, path, model)
         if not listed or not listed[0].ready:
             raise BackendUnavailable(f"{model}: backend {self.name} has no worker ready for it")
-        return listed[0]
+        if model not in self._declared:
+            # A question to a worker: it waits behind the predictions, and for ever if there is no worker.
+            (described, *_) = await self._list(link, f"{path}?customized=true", model) or listed
+            if described.signature is not None:
+                self._signatures[model] = described.signature
+        return listed[0].version
 
     async def _list(self, link: HttpLink, path: str, model: str) -> tuple[WorkedVersion, ...]:
         reply = found(await self._get(link, path), self.name, model)

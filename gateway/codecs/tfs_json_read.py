@@ -40,7 +40,7 @@ _BOUNDS: Mapping[Datatype, tuple[int, int]] = {
     "UINT32": (0, 2**32 - 1),
     "UINT64": (0, 2**64 - 1),
 }
-_NUMBERS = _FLOATS | _BOUNDS.keys()
+_NUMBERS = frozenset((*_FLOATS, *_BOUNDS))
 # A context in which numpy makes what is too large infinite without a warning, as TF Serving does.
 # numpy keeps that setting in a context variable, and its own `errstate` costs five times as much.
 _QUIET = contextvars.copy_context()

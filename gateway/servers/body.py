@@ -41,8 +41,15 @@ async def read_body(
         if b"expect" not in headers:  # a client that asks first is told no before it sends anything
             await _discard(receive)
         raise _too_large(f"{declared[:20].decode()} bytes declared", limit)
-    body = await _read(receive, limit, hold)
     encoding = headers.get(b"content-encoding")
+    message = await receive()
+    if message["type"] == "http.request" and not message.get("more_body", False):
+        body: bytes = message.get("body", b"")  # in one piece, as most come
+        if len(body) > limit:
+            raise _too_large(f"more than {limit} bytes", limit)
+        hold(len(body))
+    else:
+        body = await _read(message, receive, limit, hold)
     if encoding is None:
         return body
     if len(body) <= INFLATED_INLINE_BYTES:
@@ -53,11 +60,10 @@ async def read_body(
     return plain
 
 
-async def _read(receive: Receive, limit: int, hold: Hold) -> bytes:
+async def _read(message: Message, receive: Receive, limit: int, hold: Hold) -> bytes:
     parts: list[bytes] = []
     size = 0
     while True:
-        message = await receive()
         if message["type"] == "http.disconnect":
             raise CallerLeft(f"the client left after {size} bytes of its body")
         part: bytes = message.get("body", b"")
@@ -74,6 +80,7 @@ async def _read(receive: Receive, limit: int, hold: Hold) -> bytes:
         if not has_more:
             return b"".join(parts) + part if parts else part
         parts.append(part)
+        message = await receive()
 
 
 async def _discard(receive: Receive) -> None:

@@ -8,8 +8,7 @@ serves all of them, and starts a watcher for those that are old enough.
 from __future__ import annotations
 
 import asyncio
-from types import TracebackType
-from typing import Self
+from collections.abc import Callable
 
 from gateway.servers.body import Receive
 
@@ -19,63 +18,47 @@ _PATIENCE_S = 0.05
 
 
 class Visit:
-    """One request whose client may leave: `with` it, the current task is cancelled when that happens.
+    """One request whose client may leave: its task is cancelled when that happens.
 
     Attributes:
+        task: What serves the request.
         has_left: Whether the client left, so that a cancellation of the task is ours.
     """
 
-    __slots__ = ("_departures", "has_left", "receive", "since", "task", "watcher")
+    __slots__ = ("has_left", "receive", "since", "task", "watcher")
 
-    def __init__(
-        self, departures: Departures, receive: Receive, task: asyncio.Task[object]
-    ) -> None:
-        self._departures = departures
+    def __init__(self, receive: Receive, task: asyncio.Task[object], since: float) -> None:
         self.task = task
         self.receive = receive
-        self.since = 0.0
+        self.since = since
         self.has_left = False
         self.watcher: asyncio.Task[None] | None = None
-
-    def __enter__(self) -> Self:
-        self._departures.begin(self)
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._departures.end(self)
 
 
 class Departures:
     """Cancels the task of a request whose client has disconnected.
 
     Invariant: the timer runs while a visit is present. Watchers belong to the task group that the server
-    gives; a watcher ends with its visit.
+    gives; a watcher ends with its visit. `clock` is in seconds, and that of all visits.
     """
 
-    def __init__(self, group: asyncio.TaskGroup) -> None:
+    def __init__(self, group: asyncio.TaskGroup, clock: Callable[[], float]) -> None:
         self._group = group
+        self._clock = clock
         self._visits: dict[Visit, None] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._loop = asyncio.get_running_loop()
 
-    def watch(self, receive: Receive) -> Visit:
-        """The visit of the current task's client, to be entered."""
+    def begin(self, receive: Receive, now: float) -> Visit:
+        """Watch the client of the current task, until `end`; `now` is on the clock."""
         # Given the loop, asyncio need not look it up, which costs a getpid() each time.
         task = asyncio.current_task(self._loop)
         assert task is not None, "a request is always served by a task"
-        return Visit(self, receive, task)
-
-    def begin(self, visit: Visit) -> None:
-        """Watch from now on."""
-        visit.since = self._loop.time()
+        visit = Visit(receive, task, now)
         self._visits[visit] = None
         if self._timer is None:
             self._timer = self._loop.call_later(_PATIENCE_S, self._look_around)
+        return visit
 
     def end(self, visit: Visit) -> None:
         """Watch no more."""
@@ -85,7 +68,7 @@ class Departures:
 
     def _look_around(self) -> None:
         self._timer = None
-        old = self._loop.time() - _PATIENCE_S
+        old = self._clock() - _PATIENCE_S
         for visit in self._visits:
             if visit.since > old:
                 break  # in order of arrival: the rest are younger

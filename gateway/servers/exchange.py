@@ -75,6 +75,10 @@ class Exchange:
             self.error = CallerLeft("the call was cancelled")
         self.desk.book(self)
 
+    def hold(self, size: int) -> None:
+        """Account for `size` more bytes of its body, until it is booked; see `Desk.hold`."""
+        self.desk.hold(self, size)
+
     def facts(self, now: float) -> list[tuple[str, str]]:
         """Where the answer came from, as header names and values; empty if it was not answered."""
         if self.answer is None or self.route is None:
@@ -140,43 +144,44 @@ class Desk:
         self._held_bytes += size
         exchange.held_bytes += size
 
+    def count_unreadable(self, reason: str) -> None:
+        """Count a request that could not be read as HTTP, so that neither dialect nor model is known."""
+        self._metrics.requests.labels("", "", "", reason).inc()
+
     def book(self, exchange: Exchange) -> None:
         """Count and log one exchange that has ended."""
         now = self.clock()
         self._held_bytes -= exchange.held_bytes
-        reason = "ok" if exchange.error is None else exchange.error.reason
-        if exchange.route is None:
+        error, route = exchange.error, exchange.route
+        reason = "ok" if error is None else error.reason
+        if route is None:
             model = exchange.target.model if exchange.target is not None else ""
             known = model if model in self.pipeline.table.models else ""
             self._metrics.requests.labels(known, "", exchange.dialect, reason).inc()
         else:
-            arm = exchange.route.lane.metrics
-            arm.count_request(exchange.dialect, reason)
-            if exchange.error is None:
-                arm.request_seconds.observe(now - exchange.started)
-        ok = exchange.error is None
-        if self._log.wants(request_id=exchange.request_id, ok=ok):
-            self._log.write(ok=ok, fields=_log_fields(exchange, reason, now))
+            route.lane.metrics.count_request(exchange.dialect, reason)
+            if error is None:
+                route.lane.metrics.request_seconds.observe(now - exchange.started)
+        if self._log.wants(exchange.request_id, ok=error is None):
+            self._log.write(ok=error is None, fields=_log_fields(exchange, reason, now))
 
     def target(self, headers: Headers, exchange: Exchange, asked: Target, signature: str) -> Target:
         """`asked`, completed by its signature and by what the headers say of the unit and the arm."""
+        unit = exchange.request_id
+        routes = self.pipeline.table.models.get(asked.model)
+        for name in () if routes is None else routes.unit_headers:
+            told = headers.get(name)
+            if told:
+                unit = told
+                break
         return Target(
             model=asked.model,
             version=asked.version,
             label=asked.label,
             signature=signature,
-            unit=self._unit(headers, exchange, asked.model),
+            unit=unit,
             arm=headers.get(ARM) or "",
         )
-
-    def _unit(self, headers: Headers, exchange: Exchange, model: str) -> str:
-        routes = self.pipeline.table.models.get(model)
-        if routes is not None:
-            for name in routes.unit_headers:
-                unit = headers.get(name)
-                if unit:
-                    return unit
-        return exchange.request_id
 
     def deadline(self, headers: Headers, exchange: Exchange, asked_s: float | None) -> Deadline:
         """When to give up: what the protocol or the header asks, within `limits.max_timeout_s`.

@@ -12,7 +12,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from gateway.servers.grpc import GrpcApi
-from gateway.servers.one_write import OneWriteProtocol
+from gateway.servers.http1 import BoundedProtocol, Manners
 
 __all__ = ["HttpServer", "ListenError", "listen_http", "start_grpc"]
 
@@ -36,13 +36,14 @@ class HttpServer:
     """One HTTP listener."""
 
     def __init__(
-        self, app: FastAPI, listening: socket.socket, *, grace_s: float, read_timeout_s: float
+        self, app: FastAPI, listening: socket.socket, manners: Manners, *, grace_s: float
     ) -> None:
         self._socket = listening
         self._server = _Quiet(
             uvicorn.Config(
                 app,
-                http=type("Protocol", (OneWriteProtocol,), {"read_timeout_s": read_timeout_s}),
+                http=type("Protocol", (BoundedProtocol,), {"manners": manners}),
+                interface="asgi3",  # uvicorn would guess, from whether the call is a coroutine function
                 ws="none",
                 lifespan="off",
                 log_config=None,
@@ -71,7 +72,7 @@ class HttpServer:
 
 
 def listen_http(
-    app: FastAPI, address: str, *, setting: str, grace_s: float, read_timeout_s: float
+    app: FastAPI, address: str, manners: Manners, *, setting: str, grace_s: float
 ) -> tuple[HttpServer, str]:
     """A server for `app`, and the address it really has (port 0 takes a free one).
 
@@ -85,7 +86,7 @@ def listen_http(
     except OSError as exc:
         raise ListenError(f"{setting}: cannot listen on {address}: {exc.strerror}") from exc
     listening.setblocking(False)  # noqa: FBT003 - the socket module's own signature
-    server = HttpServer(app, listening, grace_s=grace_s, read_timeout_s=read_timeout_s)
+    server = HttpServer(app, listening, manners, grace_s=grace_s)
     return server, joined(host, listening.getsockname()[1])
 
 

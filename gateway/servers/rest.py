@@ -11,10 +11,8 @@ a client that leaves, turns errors into the dialect's own, and books the request
 from __future__ import annotations
 
 import asyncio
-import functools
 import logging
-from collections.abc import Mapping
-from dataclasses import field
+from collections.abc import Coroutine, Mapping, Sequence
 from typing import Any, Protocol, TypeAlias
 
 import orjson
@@ -35,6 +33,7 @@ _log = logging.getLogger("tandem.rest")
 
 Pairs: TypeAlias = list[tuple[bytes, bytes]]
 JSON_TYPE = b"application/json"
+_REQUEST_ID, _EXPLAIN = REQUEST_ID.encode(), EXPLAIN.encode()
 
 
 class AsgiHeaders:
@@ -68,7 +67,7 @@ class Reply:
     status: int
     body: bytes
     content_type: bytes = JSON_TYPE
-    headers: Pairs = field(default_factory=list)
+    headers: Sequence[tuple[bytes, bytes]] = ()
 
 
 class Endpoint(Protocol):
@@ -107,16 +106,28 @@ class RawRoutes:
     ) -> None:
         """Serve one request."""
         headers = AsgiHeaders(scope["headers"])
-        request_id = clean_id(headers.get(REQUEST_ID) or "")
+        asked_id = headers.raw.get(_REQUEST_ID)
+        request_id = "" if asked_id is None else clean_id(asked_id.decode("latin-1"))
         with self._desk.open(dialect, request_id) as exchange:
             reply = await self._reply(exchange, scope, receive, headers)
             if reply is None:
                 return
-            extra = [(b"x-request-id", exchange.request_id.encode())]
-            if exchange.answer is not None and headers.get(EXPLAIN):
+            extra = [(_REQUEST_ID, exchange.request_id.encode())]
+            if _EXPLAIN in headers.raw and exchange.answer is not None and headers.get(EXPLAIN):
                 facts = exchange.facts(self._desk.clock())
                 extra += [(name.encode(), value.encode("latin-1")) for name, value in facts]
-        await _send(send, reply, extra)
+        start = {
+            "type": "http.response.start",
+            "status": reply.status,
+            "headers": [
+                (b"content-type", reply.content_type),
+                (b"content-length", b"%d" % len(reply.body)),
+                *reply.headers,
+                *extra,
+            ],
+        }
+        await send(start)
+        await send({"type": "http.response.body", "body": reply.body})
 
     async def _reply(
         self, exchange: Exchange, scope: Mapping[str, Any], receive: Receive, headers: AsgiHeaders
@@ -125,19 +136,19 @@ class RawRoutes:
         path = scope["raw_path"].decode("latin-1")
         endpoint = self._endpoints[exchange.dialect]
         try:
-            hold = functools.partial(self._desk.hold, exchange)
             limit = self._desk.limits.max_body_bytes
-            body = await read_body(receive, headers.raw, limit, hold)
-            exchange.started = self._desk.clock()
-            call = Call(scope["method"], path, headers, body)
-            with self._departures.watch(receive) as visit:
-                try:
-                    return await endpoint(exchange, call)
-                except asyncio.CancelledError:
-                    if not visit.has_left:
-                        raise
-                    visit.task.uncancel()
-                    raise CallerLeft("the client disconnected") from None
+            body = await read_body(receive, headers.raw, limit, exchange.hold)
+            exchange.started = now = self._desk.clock()
+            visit = self._departures.begin(receive, now)
+            try:
+                return await endpoint(exchange, Call(scope["method"], path, headers, body))
+            except asyncio.CancelledError:
+                if not visit.has_left:
+                    raise
+                visit.task.uncancel()
+                raise CallerLeft("the client disconnected") from None
+            finally:
+                self._departures.end(visit)
         except CallerLeft as error:
             exchange.error = error
             return None
@@ -160,17 +171,6 @@ def _error_reply(exchange: Exchange, error: GatewayError) -> Reply:
     return Reply(error.http_status, body, headers=headers_of(error))
 
 
-async def _send(send: Send, reply: Reply, extra: Pairs) -> None:
-    headers = [
-        (b"content-type", reply.content_type),
-        (b"content-length", str(len(reply.body)).encode()),
-        *reply.headers,
-        *extra,
-    ]
-    await send({"type": "http.response.start", "status": reply.status, "headers": headers})
-    await send({"type": "http.response.body", "body": reply.body})
-
-
 class RestApi(FastAPI):
     """The REST application: raw predict routes first, FastAPI's own after them."""
 
@@ -180,11 +180,10 @@ class RestApi(FastAPI):
         """The description that /docs shows, the raw routes included."""
         return with_predict_routes(super().openapi())
 
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+    def __call__(self, scope: Any, receive: Any, send: Any) -> Coroutine[Any, Any, None]:
         """Serve one ASGI connection."""
         if scope["type"] == "http" and self.raw_routes is not None:
             dialect = self.raw_routes.dialect_of(scope["method"], scope["path"])
             if dialect is not None:
-                await self.raw_routes(dialect, scope, receive, send)
-                return
-        await super().__call__(scope, receive, send)
+                return self.raw_routes(dialect, scope, receive, send)
+        return super().__call__(scope, receive, send)

@@ -86,17 +86,8 @@ class TfsRest:
     async def __call__(self, exchange: Exchange, call: Call) -> Reply:
         """Answer one call."""
         path = _match(call.method, call.path)
-        if path is None:
-            raise InvalidRequest(f"Malformed request: {call.method} {call.path}")
-        if call.method == "GET":
-            return self._get(exchange, path)
-        if path.verb == "predict":
-            return await self._predict(exchange, call, path)
-        if path.verb in ("classify", "regress"):
-            raise Unsupported(f"got :{path.verb}, Tandem speaks :predict")
-        raise InvalidRequest(f"Malformed request: {call.method} {call.path}")
-
-    async def _predict(self, exchange: Exchange, call: Call, path: _Path) -> Reply:
+        if path is None or path.verb != "predict":
+            return self._answer_at_once(exchange, call, path)
         # Set before anything can fail, so that the books name the model of a request that cannot be read.
         exchange.target = path.target
         if len(call.body) > HEAVY_BYTES:
@@ -114,6 +105,14 @@ class TfsRest:
             encode = tfs_json.encode_response
             return Reply(200, await self._heavy.run(deadline, encode, response, form))
         return Reply(200, tfs_json.encode_response(response, form))
+
+    def _answer_at_once(self, exchange: Exchange, call: Call, path: _Path | None) -> Reply:
+        """Whatever asks no backend."""
+        if path is not None and call.method == "GET":
+            return self._get(exchange, path)
+        if path is not None and path.verb in ("classify", "regress"):
+            raise Unsupported(f"got :{path.verb}, Tandem speaks :predict")
+        raise InvalidRequest(f"Malformed request: {call.method} {call.path}")
 
     def _route(
         self, exchange: Exchange, call: Call, asked: Target, signature_name: str

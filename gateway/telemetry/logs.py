@@ -96,18 +96,18 @@ class RequestLog:
     """
 
     def __init__(self, success_sample_ratio: float, clock: Callable[[], float]) -> None:
-        self._ratio = success_sample_ratio
+        self._sampled_below = success_sample_ratio * 2**32
         self._clock = clock
         self._log = logging.getLogger("tandem.requests")
         self._window_start = float("-inf")
         self._in_window = 0
         self._left_out = 0
 
-    def wants(self, *, request_id: str, ok: bool) -> bool:
+    def wants(self, request_id: str, *, ok: bool) -> bool:
         """Whether this request gets a line; to be asked once for each request."""
         if ok:
             # A checksum spreads ids well enough to choose log lines, and costs next to nothing.
-            return zlib.crc32(request_id.encode()) < self._ratio * 2**32
+            return zlib.crc32(request_id.encode()) < self._sampled_below
         now = self._clock()
         if now - self._window_start >= 1.0:
             self._window_start, self._in_window = now, 0

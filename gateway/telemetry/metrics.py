@@ -201,7 +201,6 @@ class ArmMetrics:
         self._metrics = metrics
         self._requests: dict[tuple[str, str], Tally] = {}
         self._batches: dict[tuple[str, str], _Pair] = {}
-        self._whys: dict[str, Tally] = {}
 
     def count_request(self, dialect: str, reason: str) -> None:
         """Count one finished request."""
@@ -212,13 +211,9 @@ class ArmMetrics:
             self._requests[key] = child
         child.inc()
 
-    def count_assignment(self, why: str) -> None:
-        """Count one routing decision in favour of this arm."""
-        child = self._whys.get(why)
-        if child is None:
-            child = self._metrics.assignments.labels(*self._labels, why)
-            self._whys[why] = child
-        child.inc()
+    def assigned(self, why: str) -> Tally:
+        """What counts the routing decisions in favour of this arm."""
+        return self._metrics.assignments.labels(*self._labels, why)
 
     def count_batch(self, why: str, reason: str) -> None:
         """Count one batch: why it left when it did, and how it ended."""

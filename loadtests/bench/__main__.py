@@ -21,7 +21,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from loadtests.bench.direct import full_batches_per_s, sentence_body, unloaded_ms
-from loadtests.bench.processes import cpu_seconds, free_port, running, wait_for_http
+from loadtests.bench.processes import Running, cpu_seconds, free_port, running, wait_for_http
 from loadtests.bench.stack import BACKEND_CORE, GATEWAY_CORE, Stack, stack
 from loadtests.bench.wrk import Load, load
 
@@ -66,20 +66,27 @@ class Bench:
             wait_for_http(f"http://127.0.0.1:{port}/", echo)
             predict = f"http://{self._served.rest}/v1/models/iris:predict"
             self._load(predict, IRIS, 2.0)  # warm
-            ratios, gateway, bare, cpu = [], [], [], []
+            gateway, bare, gateway_us, bare_us = [], [], [], []
             for _ in range(self._rounds):
-                before = cpu_seconds(self._served.gateway.process)
-                ours = self._load(predict, IRIS, self._seconds)
-                used = cpu_seconds(self._served.gateway.process) - before
-                theirs = self._load(f"http://127.0.0.1:{port}/", IRIS, self._seconds)
-                ratios.append(ours.per_s / theirs.per_s)
-                gateway.append(ours.per_s)
-                bare.append(theirs.per_s)
-                cpu.append(used / ours.requests * 1e6)
+                per_s, cpu_us = self._busy(self._served.gateway, predict)
+                gateway.append(per_s)
+                gateway_us.append(cpu_us)
+                per_s, cpu_us = self._busy(echo, f"http://127.0.0.1:{port}/")
+                bare.append(per_s)
+                bare_us.append(cpu_us)
+        ratios = [ours / theirs for ours, theirs in zip(gateway, bare, strict=True)]
         _row("throughput: gateway ÷ bare echo", ratios, "{:.2f}".format)
         _row("· gateway, requests/s", gateway, "{:,.0f}".format)
         _row("· bare echo, requests/s", bare, "{:,.0f}".format)
-        _row("· gateway, CPU µs a request", cpu, "{:.0f}".format)
+        _row("· gateway, CPU µs a request", gateway_us, "{:.0f}".format)
+        _row("· bare echo, CPU µs a request", bare_us, "{:.0f}".format)
+
+    def _busy(self, server: Running, url: str) -> tuple[float, float]:
+        """Requests/s of a tiny predict, and the microseconds of CPU that `server` spent on each."""
+        before = cpu_seconds(server.process)
+        found = self._load(url, IRIS, self._seconds)
+        used_s = cpu_seconds(server.process) - before
+        return found.per_s, used_s / found.requests * 1e6
 
     def batching(self) -> None:
         """Single sentences at saturation against full batches sent straight to the backend."""

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+import orjson
 import pytest
 
 from tests.fakes.gateways import Stack, running, until
@@ -42,6 +43,9 @@ def test_an_endless_head_is_refused_early(tmp_path: Path) -> None:
         answer = await answer_to(stack, POST, b"x-filler: ", b"a" * 70_000)
         assert answer.startswith(b"HTTP/1.1 431 ")
         assert b"65536 bytes" in answer
+        await until(
+            lambda: stack.count("tandem_requests_total", dialect="", reason="body_too_large") == 1
+        )
         # Far more than that is cut off before it is read: a reset, or the same answer.
         flood = await answer_to(stack, POST, *[b"a" * 2**20] * 64)
         assert flood == b"" or flood.startswith(b"HTTP/1.1 4")
@@ -69,5 +73,17 @@ def test_a_request_in_two_pieces_is_served(tmp_path: Path) -> None:
         answer = await answer_to(stack, head[:20], head[20:] + body[:5], body[5:])
         assert answer.startswith(b"HTTP/1.1 200 ")
         assert b"[3.0,5.0,7.0,9.0]" in answer
+
+    against(tmp_path, scenario)
+
+
+def test_what_is_no_http_is_refused_in_json_and_counted_once(tmp_path: Path) -> None:
+    async def scenario(stack: Stack) -> None:
+        answer = await answer_to(stack, b"HELO gateway\r\n\r\n")
+        assert answer.startswith(b"HTTP/1.1 400 ")
+        assert orjson.loads(answer.partition(b"\r\n\r\n")[2]) == {
+            "error": "Invalid HTTP request received."
+        }
+        assert stack.count("tandem_requests_total", dialect="", reason="invalid_request") == 1
 
     against(tmp_path, scenario)

@@ -1,0 +1,127 @@
+"""How does one HTTP/1.1 request meet the ASGI application, and its answer leave in one write?
+
+uvicorn writes an answer's head and its body apart, and uvloop sends each at once: two system calls and two
+packets for every answer. It also checks every header with two regular expressions, and makes an event for
+every request although a small one has arrived whole before anybody waits. Here an answer that is whole is
+written at once, and an event is made only for those who wait. Everything else is left to uvicorn's cycle.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Generator, Sequence
+from typing import Any, cast
+
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
+
+__all__ = ["Cycle", "LazyEvent"]
+
+_BODILESS = frozenset((204, 304))
+
+
+class _Done:
+    """What is awaited in vain: it has been done already, without a coroutine."""
+
+    __slots__ = ()
+
+    def __await__(self) -> Generator[None, None, None]:
+        return _NOTHING
+
+
+_NOTHING = cast("Generator[None, None, None]", iter(()))
+_DONE = _Done()
+
+
+class LazyEvent:
+    """As much of `asyncio.Event` as a request needs; it costs nothing until somebody waits."""
+
+    __slots__ = ("_event",)
+
+    def __init__(self) -> None:
+        self._event: asyncio.Event | None = None
+
+    def set(self) -> None:
+        """Wake those who wait."""
+        if self._event is not None:
+            self._event.set()
+
+    async def next(self) -> None:
+        """Wait for the next `set`."""
+        if self._event is None:
+            self._event = asyncio.Event()
+        self._event.clear()
+        await self._event.wait()
+
+
+class Cycle(RequestResponseCycle):
+    """One request and its answer.
+
+    Invariant: `_start` is the head of an answer that has begun and of which nothing is written yet.
+    """
+
+    _start: Any = None
+    _was_told_whole = False
+
+    async def receive(self) -> Any:
+        """The next piece of the body, or the client's departure (ASGI's `receive`)."""
+        if self.waiting_for_100_continue and not self.transport.is_closing():
+            self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            self.waiting_for_100_continue = False
+        while not (self.disconnected or self.response_complete):
+            if self.body or not (self.more_body or self._was_told_whole):
+                return self._take_body()
+            self.flow.resume_reading()
+            await self.message_event.next()  # type: ignore[attr-defined]  # ours
+        return {"type": "http.disconnect"}
+
+    def _take_body(self) -> dict[str, object]:
+        body, self.body = bytes(self.body), bytearray()
+        self._was_told_whole = not self.more_body
+        return {"type": "http.request", "body": body, "more_body": self.more_body}
+
+    def send(self, message: Any) -> Awaitable[None]:  # type: ignore[override]  # a coroutine is one
+        """Send the head or a piece of the body (ASGI's `send`); the head waits for the first piece."""
+        start = self._start
+        if start is None:
+            if message["type"] != "http.response.start" or self.response_started:
+                return super().send(message)
+            self._start = message
+            return _DONE
+        self._start = None
+        if not (self.flow.write_paused or self.disconnected or message.get("more_body")):
+            whole = self._whole(start, message)
+            if whole is not None:
+                self._finish(whole)
+                return _DONE
+        return self._send_both(start, message)
+
+    async def _send_both(self, start: Any, message: Any) -> None:
+        await super().send(start)
+        await super().send(message)
+
+    def _whole(self, start: Any, message: Any) -> bytes | None:
+        """Head and body in one piece; None where there is more to it than writing them down."""
+        body: bytes = message.get("body", b"")
+        status: int = start["status"]
+        if self.scope["method"] == "HEAD" or status in _BODILESS or not self.keep_alive:
+            return None
+        headers: Sequence[tuple[bytes, bytes]] = [*self.default_headers, *start["headers"]]
+        head = b"\r\n".join([b": ".join(header) for header in headers])
+        # What breaks a line inside a header would end the head; uvicorn's cycle raises on it.
+        breaks = len(headers) - 1
+        if (
+            (b"content-length", b"%d" % len(body)) not in headers
+            or b"\nconnection:" in head
+            or b"\ntransfer-encoding:" in head
+            or head.count(b"\n") != breaks
+            or head.count(b"\r") != breaks
+        ):
+            return None
+        return b"%b%b\r\n\r\n%b" % (STATUS_LINE[status], head, body)
+
+    def _finish(self, whole: bytes) -> None:
+        self.response_started = self.response_complete = True
+        self.waiting_for_100_continue = False
+        self.transport.write(whole)
+        self.message_event.set()
+        self.on_response()

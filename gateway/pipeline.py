@@ -3,7 +3,7 @@
 `route` decides without waiting; between it and `infer` the server decodes the body by the arm's signature
 (TF Serving's JSON cannot be read without one), also without waiting, so both see the same table.
 
-Invariant: `_scene` is replaced as a whole and never changed in place, but for what it remembers; a request
+Invariant: `scene` is replaced as a whole and never changed in place, but for what it remembers; a request
 reads it once, in `route`, and keeps the lane it got there, so a reload never moves a request that was
 already accepted.
 """
@@ -125,17 +125,17 @@ class Pipeline:
         self._max_in_flight = max_requests_in_flight
         self._clock = clock
         self._in_flight = 0
-        self._scene = Scene()
+        self.scene = Scene()
         metrics.in_flight_requests.set_function(lambda: self._in_flight)
 
     def __repr__(self) -> str:
-        models = ", ".join(self._scene.table.models) or "no models"
+        models = ", ".join(self.scene.table.models) or "no models"
         return f"<Pipeline {self._in_flight} in flight, {models}>"
 
     @property
     def table(self) -> RouteTable:
         """The route table in force."""
-        return self._scene.table
+        return self.scene.table
 
     @property
     def is_ready(self) -> bool:
@@ -149,7 +149,7 @@ class Pipeline:
 
     def install(self, scene: Scene) -> None:
         """Make `scene` the one that later requests read."""
-        self._scene = scene
+        self.scene = scene
 
     def route(self, target: Target) -> Route:
         """Decide which arm answers; never waits.
@@ -160,8 +160,9 @@ class Pipeline:
         """
         if not self._lifecycle.is_serving:
             self._lifecycle.check()
-        scene = self._scene
-        decision = scene.table.resolve(target)
+        scene = self.scene
+        models = scene.table.models.get(target.model)
+        decision = (models or scene.table.model(target.model)).decide(target)
         arm = decision.arm
         known = (arm.model, arm.name, decision.why, target.signature)
         route = scene.routes.get(known)

@@ -63,6 +63,7 @@ class TorchServeBackend:
         self.name = name
         self._declared = dict(declared or {})
         self._signatures = dict(self._declared)
+        self._described: dict[str, str] = {}  # which version of a model described itself
         self._form: BodyForm = body
         self._link = HttpLink(name, address, max_message_bytes=max_message_bytes, tls=tls)
         self._management = (
@@ -146,12 +147,14 @@ class TorchServeBackend:
         listed = await self._list(link, path, model)
         if not listed or not listed[0].ready:
             raise BackendUnavailable(f"{model}: backend {self.name} has no worker ready for it")
-        if model not in self._declared:
+        answers = listed[0].version
+        if model not in self._declared and self._described.get(model) != answers:
             # A question to a worker: it waits behind the predictions, and for ever if there is no worker.
             (described, *_) = await self._list(link, f"{path}?customized=true", model) or listed
             if described.signature is not None:
                 self._signatures[model] = described.signature
-        return listed[0].version
+                self._described[model] = answers
+        return answers
 
     async def _list(self, link: HttpLink, path: str, model: str) -> tuple[WorkedVersion, ...]:
         reply = found(await self._get(link, path), self.name, model)

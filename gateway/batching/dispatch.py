@@ -113,7 +113,8 @@ class Dispatcher:
             raise NotReady(f"{self._name}: takes no more requests")
         self.plan.offer(*entries)
         self._accepted += len(entries)
-        if self.plan.slots.has_room:
+        slots = self.plan.slots
+        if slots.in_flight < slots.max_in_flight:
             self._schedule()
         elif entries[0].deadline < self._timer_at:
             self._set_timer(entries[0].arrived)

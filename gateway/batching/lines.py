@@ -64,7 +64,9 @@ class Lines(Generic[T]):
 
     def append(self, entry: Entry[T]) -> None:
         """Queue a request at the end of its key's line."""
-        self._join(self._line_for(entry), entry)
+        line = self._open.get(entry.key)
+        # A line that is open has a key whose requests travel together, unless they have no rows.
+        self._join(self._line_for(entry) if line is None or not entry.rows else line, entry)
 
     def put_first(self, entries: Sequence[Entry[T]]) -> None:
         """Queue requests before all others, in a line that nobody else joins."""
@@ -114,10 +116,7 @@ class Lines(Generic[T]):
         return taken
 
     def _line_for(self, entry: Entry[T]) -> Line[T]:
-        line = self._open.get(entry.key)
-        if line is not None and entry.rows:
-            return line  # of a key whose requests travel together: no other has an open line
-        line = Line(closed=entry.travels_alone)
+        line: Line[T] = Line(closed=entry.travels_alone)
         if not line.closed:
             self._open[entry.key] = line
         return line

@@ -21,7 +21,6 @@ for each request they return or forget.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import Generic, TypeVar
 
 from gateway.batching.entry import Batch, Departure, Entry, Line
@@ -74,7 +73,14 @@ class Plan(Generic[T]):
         Raises:
             QueueFull: not all its rows fit; nothing was changed.
         """
-        self._check_room(entries)
+        rows = 0
+        for entry in entries:
+            rows += entry.rows or 1
+        if self._lines.rows + rows > self._max_queued_rows:
+            raise QueueFull(
+                f"{self._lines.rows} rows are queued and at most {self._max_queued_rows} may be,"
+                f" this request has {rows}"
+            )
         for entry in entries:
             self._known[entry.id] = entry
             self._lines.append(entry)
@@ -164,14 +170,6 @@ class Plan(Generic[T]):
         if oldest is None or not self.slots.has_room:
             return first[0]
         return min(first[0], self._ready_at(oldest))
-
-    def _check_room(self, entries: Sequence[Entry[T]]) -> None:
-        rows = sum([entry.rows or 1 for entry in entries])
-        if self._lines.rows + rows > self._max_queued_rows:
-            raise QueueFull(
-                f"{self._lines.rows} rows are queued and at most {self._max_queued_rows} may be,"
-                f" this request has {rows}"
-            )
 
     def _forget(self, entry: Entry[T]) -> None:
         if entry.batch is None:

@@ -7,12 +7,14 @@ tensors' order).
 Rules:
 - JSON values are taken strictly: no `1.0` for an integer, no `true` for a number, nothing out of range;
   a number beyond FP32 becomes infinite. BYTES elements are strings. FP16 and BF16 have no JSON form
-  for callers, as at Triton; a server without the extension takes and gives them as numbers (`halves`).
+  for callers, as at Triton; a server without the extension takes and gives them as numbers (`halves`),
+  and one such server, MLServer, gives null for NaN.
 - Nested `data` may have any regular shape with the right number of elements, as Triton takes it.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from itertools import chain
 from typing import Any
@@ -31,6 +33,7 @@ from gateway.tensors import DTYPES, MAX_RANK, Array, Datatype, Tensor
 __all__ = ["TensorReader", "TensorWriter"]
 
 _HALVES = frozenset(("FP16", "BF16"))
+_FLOATS = frozenset(("FP32", "FP64"))
 _INTEGERS = frozenset({int})
 _NUMBERS = frozenset({int, float})
 
@@ -100,6 +103,8 @@ class TensorReader:
             )
         if size is None:
             listed: Datatype = "FP32" if self._halves and datatype in _HALVES else datatype
+            if self._halves and listed in _FLOATS and isinstance(data, list):
+                data = _with_nan(data)
             values = _values(data, listed, what, path)
             array = array_of(values, listed, shape, what=what, path=path)
             if listed != datatype:
@@ -170,6 +175,13 @@ class TensorWriter:
                 " hold; use binary tensor data",
                 path=path,
             ) from error
+
+
+def _with_nan(data: list[Any]) -> list[Any]:
+    """The same with NaN for null, which is how MLServer writes it; the elements of flat data only."""
+    if None not in data:
+        return data
+    return [math.nan if value is None else value for value in data]
 
 
 def _narrowed(array: Array, datatype: Datatype) -> Array:

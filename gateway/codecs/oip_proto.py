@@ -187,7 +187,8 @@ def _read_tensors(
 
 
 def _check_no_contents(tensor: _WireTensor, path: str) -> None:
-    if tensor.HasField("contents"):
+    # Empty ones are allowed: MLServer puts them beside every raw output.
+    if tensor.HasField("contents") and tensor.contents.ByteSize():
         raise InvalidRequest(
             "contents field must not be specified when using raw_input_contents"
             f" for {tensor.name!r}",

@@ -62,7 +62,9 @@ def read_rows(
             or a string for one.
     """
     if not named:
-        return read_columns(dict.fromkeys(specs, rows), specs, only_numbers=only_numbers)
+        (spec,) = specs.values()
+        array = read_array(rows, spec.datatype, only_numbers=only_numbers)
+        return None if array is None else (Tensor(spec.name, spec.datatype, array),)
     for row in rows:
         if not isinstance(row, dict) or row.keys() != specs.keys():
             return None
@@ -77,15 +79,19 @@ def read_columns(
     """One tensor for every spec, shaped as its value is nested, or None where one is not clean."""
     tensors = []
     for name, spec in specs.items():
-        array = None
-        if only_numbers and spec.datatype in _NUMBERS:
-            array = _read_numbers(columns[name], spec.datatype)
-        if array is None:
-            array = _read_leaves(columns[name], spec.datatype)
+        array = read_array(columns[name], spec.datatype, only_numbers=only_numbers)
         if array is None:
             return None
         tensors.append(Tensor(name, spec.datatype, array))
     return tuple(tensors)
+
+
+def read_array(value: object, datatype: Datatype, *, only_numbers: bool) -> Array | None:
+    """The array that nested lists make, or None where a leaf is not clean."""
+    array = None
+    if only_numbers and datatype in _NUMBERS:
+        array = _read_numbers(value, datatype)
+    return _read_leaves(value, datatype) if array is None else array
 
 
 def is_base64(value: object) -> bool:

@@ -27,6 +27,7 @@ _Values: TypeAlias = "Array | list[object]"
 
 _BYTES_SUFFIX = "_bytes"
 _KEYS: Mapping[Form, str] = {"row": "predictions", "columnar": "outputs"}
+_WITH_ARRAYS = orjson.OPT_SERIALIZE_NUMPY
 _NOT_NUMBERS = frozenset(("BYTES", "BF16"))  # to orjson
 
 
@@ -38,9 +39,13 @@ def write_outputs(outputs: tuple[Tensor, ...], form: Form) -> bytes:
     """
     if not outputs:
         raise InvalidRequest("Cannot convert empty tensor map to JSON")
-    text = _write_numbers(outputs[0], form) if len(outputs) == 1 else b"null"
-    if b"null" not in text:
-        return text
+    only = outputs[0]
+    array = only.array
+    if len(outputs) == 1 and only.datatype not in _NOT_NUMBERS and array.ndim:
+        # The common case at once: one array of numbers, if all of them are finite.
+        text = orjson.dumps({_KEYS[form]: np.ascontiguousarray(array)}, option=_WITH_ARRAYS)
+        if b"null" not in text:
+            return text
     if form == "row":
         _check_rows(outputs)
     values = {tensor.name: _values_of(tensor) for tensor in outputs}
@@ -48,14 +53,6 @@ def write_outputs(outputs: tuple[Tensor, ...], form: Form) -> bytes:
     if b"null" in text:
         text = _dump(_arrange(values, form, with_nan=True))
     return text
-
-
-def _write_numbers(only: Tensor, form: Form) -> bytes:
-    """The common case at once: one array of finite numbers, with rows; `null` if it is another."""
-    array = only.array
-    if only.datatype in _NOT_NUMBERS or not array.ndim or not array.flags.c_contiguous:
-        return b"null"
-    return orjson.dumps({_KEYS[form]: array}, option=orjson.OPT_SERIALIZE_NUMPY)
 
 
 def _check_rows(outputs: tuple[Tensor, ...]) -> None:
@@ -130,4 +127,4 @@ def _string(data: bytes) -> str | orjson.Fragment:
 
 
 def _dump(document: dict[str, object]) -> bytes:
-    return orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY)
+    return orjson.dumps(document, option=_WITH_ARRAYS)

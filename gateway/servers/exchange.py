@@ -76,8 +76,21 @@ class Exchange:
         self.desk.book(self)
 
     def hold(self, size: int) -> None:
-        """Account for `size` more bytes of its body, until it is booked; see `Desk.hold`."""
-        self.desk.hold(self, size)
+        """Account for `size` more bytes of its body, until it is booked.
+
+        Raises:
+            QueueFull: all bodies together would pass `limits.max_bytes_in_flight`.
+        """
+        desk = self.desk
+        held = desk.held_bytes + size
+        if held > desk.limits.max_bytes_in_flight:
+            raise QueueFull(
+                f"got {size} bytes more, requests in flight hold {desk.held_bytes} of"
+                f" {desk.limits.max_bytes_in_flight} (limits.max_bytes_in_flight)",
+                path="body",
+            )
+        desk.held_bytes = held
+        self.held_bytes += size
 
     def facts(self, now: float) -> list[tuple[str, str]]:
         """Where the answer came from, as header names and values; empty if it was not answered."""
@@ -116,8 +129,8 @@ class Desk:
         # A random prefix keeps ids of several replicas and restarts apart; the counter is the cheap part.
         self._prefix = os.urandom(8).hex()
         self._numbers = itertools.count(1)
-        self._held_bytes = 0
-        metrics.in_flight_bytes.set_function(lambda: self._held_bytes)
+        self.held_bytes = 0
+        metrics.in_flight_bytes.set_function(lambda: self.held_bytes)
 
     def open(self, dialect: Dialect, request_id: str) -> Exchange:
         """An exchange that begins now, with the caller's id or one of ours."""
@@ -129,20 +142,8 @@ class Desk:
         )
 
     def hold(self, exchange: Exchange, size: int) -> None:
-        """Account for `size` more bytes of the exchange's body, until it is booked.
-
-        Raises:
-            QueueFull: all bodies together would pass `limits.max_bytes_in_flight`.
-        """
-        limit = self.limits.max_bytes_in_flight
-        if self._held_bytes + size > limit:
-            raise QueueFull(
-                f"got {size} bytes more, requests in flight hold {self._held_bytes} of {limit}"
-                " (limits.max_bytes_in_flight)",
-                path="body",
-            )
-        self._held_bytes += size
-        exchange.held_bytes += size
+        """See `Exchange.hold`."""
+        exchange.hold(size)
 
     def count_unreadable(self, reason: str) -> None:
         """Count a request that could not be read as HTTP, so that neither dialect nor model is known."""
@@ -151,7 +152,7 @@ class Desk:
     def book(self, exchange: Exchange) -> None:
         """Count and log one exchange that has ended."""
         now = self.clock()
-        self._held_bytes -= exchange.held_bytes
+        self.held_bytes -= exchange.held_bytes
         error, route = exchange.error, exchange.route
         reason = "ok" if error is None else error.reason
         if route is None:
@@ -168,7 +169,7 @@ class Desk:
     def target(self, headers: Headers, exchange: Exchange, asked: Target, signature: str) -> Target:
         """`asked`, completed by its signature and by what the headers say of the unit and the arm."""
         unit = exchange.request_id
-        routes = self.pipeline.table.models.get(asked.model)
+        routes = self.pipeline.scene.table.models.get(asked.model)
         for name in () if routes is None else routes.unit_headers:
             told = headers.get(name)
             if told:
@@ -193,7 +194,7 @@ class Desk:
         text = headers.get(TIMEOUT_MS)
         if text is not None:
             timeout_s = _timeout_s(text)
-        return Deadline.after(exchange.started, min(timeout_s, self.limits.max_timeout_s))
+        return Deadline(exchange.started + min(timeout_s, self.limits.max_timeout_s))
 
     def reading_deadline(self, headers: Headers, exchange: Exchange) -> Deadline:
         """Until when a large body may be read: the header's patience or the default, the shorter one.

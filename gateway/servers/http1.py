@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import unquote
 
 import httptools
@@ -21,7 +22,7 @@ from uvicorn.protocols.http.httptools_impl import (
     RequestResponseCycle,
 )
 
-from gateway.servers.http1_cycle import Cycle, LazyEvent
+from gateway.servers.http1_cycle import Cycle
 
 __all__ = ["MAX_HEAD_BYTES", "BoundedProtocol", "Manners"]
 
@@ -71,7 +72,12 @@ class BoundedProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         """Take what has arrived, within the bounds."""
         self._idle_since = None
-        super().data_received(data)
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserError:
+            self._refuse(400, "Invalid HTTP request received.")
+        except httptools.HttpParserUpgrade:
+            pass  # to what is not offered: the request is answered as any other
         if self._is_arriving:
             self._bound_arrival(data)
 
@@ -88,7 +94,19 @@ class BoundedProtocol(HttpToolsProtocol):
         """The first byte of a request."""
         self._is_arriving = self._is_in_head = True
         self._head_bytes = 0
-        super().on_message_begin()
+        self.url = b""
+        self.expect_100_continue = False
+        self.headers = []
+        self.scope = {
+            "type": "http",
+            "asgi": {"version": self.asgi_version, "spec_version": "2.3"},
+            "http_version": "1.1",
+            "server": self.server,
+            "client": self.client,
+            "scheme": self.scheme or "http",
+            "root_path": "",
+            "headers": self.headers,
+        }  # type: ignore[typeddict-item]  # the rest follows with the end of the head
 
     def on_headers_complete(self) -> None:
         """The end of its head: the application begins, or waits for the answer before this one."""
@@ -97,7 +115,11 @@ class BoundedProtocol(HttpToolsProtocol):
         scope = self.scope
         scope["method"] = self.parser.get_method().decode("ascii")
         scope["http_version"] = version
-        raw_path, query = _split_url(self.url)
+        url = self.url
+        if url.startswith(b"/") and b"#" not in url:
+            raw_path, _, query = url.partition(b"?")
+        else:
+            raw_path, query = _parts_of(url)
         path = raw_path.decode("ascii")
         scope["path"] = unquote(path) if "%" in path else path
         scope["raw_path"] = raw_path
@@ -108,10 +130,7 @@ class BoundedProtocol(HttpToolsProtocol):
             transport=self.transport,
             flow=self.flow,
             logger=self.logger,
-            access_logger=self.access_logger,
-            access_log=False,
             default_headers=self.server_state.default_headers,
-            message_event=LazyEvent(),  # type: ignore[arg-type]  # `Cycle` asks no more of it
             expect_100_continue=self.expect_100_continue,
             keep_alive=version != "1.0" and self.parser.should_keep_alive(),
             on_response=self.on_response_complete,
@@ -124,30 +143,31 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_body(self, body: bytes) -> None:
         """A piece of its body."""
-        cycle = self.cycle
+        cycle: Any = self.cycle
         if cycle.response_complete:
             return
-        cycle.body += body
+        cycle.add_body(body)
         if len(cycle.body) > HIGH_WATER_LIMIT:
             self.flow.pause_reading()
-        cycle.message_event.set()
 
     def on_message_complete(self) -> None:
         """The last byte of its body."""
         self._is_arriving = False
         if self._timer is not None:
             self._stop_timer()
-        cycle = self.cycle
+        cycle: Any = self.cycle
         if not cycle.response_complete:
             cycle.more_body = False
-            cycle.message_event.set()
+            if cycle.message_event.event is not None:
+                cycle.message_event.set()
 
     def on_response_complete(self) -> None:
         """The last byte of its answer: the next request of the connection, or a pause."""
         self.server_state.total_requests += 1
         if self.transport.is_closing():
             return
-        self.flow.resume_reading()
+        if self.flow.read_paused:
+            self.flow.resume_reading()
         if self.pipeline:
             self._start_asgi_task(*self.pipeline.pop())
             return
@@ -168,10 +188,6 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _look_again_in(self, delay_s: float) -> None:
         self.timeout_keep_alive_task = self.loop.call_later(delay_s, self._close_if_idle)
-
-    def send_400_response(self, msg: str) -> None:
-        """Answer what is no HTTP."""
-        self._refuse(400, msg)
 
     def _stop_timer(self) -> None:
         if self._timer is not None:
@@ -201,10 +217,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self.transport.close()
 
 
-def _split_url(url: bytes) -> tuple[bytes, bytes]:
-    """Path and query. A proxy's form, `http://host/path`, is left to the general parser."""
-    if url.startswith(b"/") and b"#" not in url:
-        path, _, query = url.partition(b"?")
-        return path, query
+def _parts_of(url: bytes) -> tuple[bytes, bytes]:
+    """Path and query of what is no plain path: a proxy's form, `http://host/path`, say."""
     parsed = httptools.parse_url(url)
     return parsed.path, parsed.query or b""

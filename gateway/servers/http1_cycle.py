@@ -9,9 +9,11 @@ written at once, and an event is made only for those who wait. Everything else i
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Generator, Sequence
+import logging
+from collections.abc import Awaitable, Callable, Generator, Sequence
 from typing import Any, cast
 
+from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
 __all__ = ["Cycle", "LazyEvent"]
@@ -35,22 +37,22 @@ _DONE = _Done()
 class LazyEvent:
     """As much of `asyncio.Event` as a request needs; it costs nothing until somebody waits."""
 
-    __slots__ = ("_event",)
+    __slots__ = ("event",)
 
     def __init__(self) -> None:
-        self._event: asyncio.Event | None = None
+        self.event: asyncio.Event | None = None
 
     def set(self) -> None:
         """Wake those who wait."""
-        if self._event is not None:
-            self._event.set()
+        if self.event is not None:
+            self.event.set()
 
     async def next(self) -> None:
         """Wait for the next `set`."""
-        if self._event is None:
-            self._event = asyncio.Event()
-        self._event.clear()
-        await self._event.wait()
+        if self.event is None:
+            self.event = asyncio.Event()
+        self.event.clear()
+        await self.event.wait()
 
 
 class Cycle(RequestResponseCycle):
@@ -61,6 +63,49 @@ class Cycle(RequestResponseCycle):
 
     _start: Any = None
     _was_told_whole = False
+    # What uvicorn's cycle sets for every request, and few change.
+    access_log = False
+    disconnected = False
+    more_body = True
+    response_started = False
+    response_complete = False
+    chunked_encoding = None
+    expected_content_length = 0
+    body: Any = b""
+
+    def __init__(
+        self,
+        *,
+        scope: Any,
+        transport: asyncio.Transport,
+        flow: FlowControl,
+        logger: logging.Logger,
+        default_headers: list[tuple[bytes, bytes]],
+        expect_100_continue: bool,
+        keep_alive: bool,
+        on_response: Callable[[], None],
+    ) -> None:
+        """Not uvicorn's: half of its attributes stand in the class."""
+        self.scope = scope
+        self.transport = transport
+        self.flow = flow
+        self.logger = logger
+        self.default_headers = default_headers
+        self.message_event: Any = LazyEvent()
+        self.waiting_for_100_continue = expect_100_continue
+        self.keep_alive = keep_alive
+        self.on_response = on_response
+
+    def add_body(self, body: bytes) -> None:
+        """A piece of the body has arrived: kept as it is, or joined to what nobody took yet."""
+        if not self.body:
+            self.body = body
+        elif isinstance(self.body, bytearray):
+            self.body += body
+        else:
+            self.body = bytearray(self.body + body)
+        if self.message_event.event is not None:
+            self.message_event.set()
 
     async def receive(self) -> Any:
         """The next piece of the body, or the client's departure (ASGI's `receive`)."""
@@ -69,15 +114,12 @@ class Cycle(RequestResponseCycle):
             self.waiting_for_100_continue = False
         while not (self.disconnected or self.response_complete):
             if self.body or not (self.more_body or self._was_told_whole):
-                return self._take_body()
+                body, self.body = bytes(self.body), b""
+                self._was_told_whole = not self.more_body
+                return {"type": "http.request", "body": body, "more_body": self.more_body}
             self.flow.resume_reading()
-            await self.message_event.next()  # type: ignore[attr-defined]  # ours
+            await self.message_event.next()
         return {"type": "http.disconnect"}
-
-    def _take_body(self) -> dict[str, object]:
-        body, self.body = bytes(self.body), bytearray()
-        self._was_told_whole = not self.more_body
-        return {"type": "http.request", "body": body, "more_body": self.more_body}
 
     def send(self, message: Any) -> Awaitable[None]:  # type: ignore[override]  # a coroutine is one
         """Send the head or a piece of the body (ASGI's `send`); the head waits for the first piece."""
@@ -123,5 +165,6 @@ class Cycle(RequestResponseCycle):
         self.response_started = self.response_complete = True
         self.waiting_for_100_continue = False
         self.transport.write(whole)
-        self.message_event.set()
+        if self.message_event.event is not None:
+            self.message_event.set()
         self.on_response()

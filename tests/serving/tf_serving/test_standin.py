@@ -16,7 +16,8 @@ from gateway.codecs import tfs_proto
 from gateway.messages import InferRequest, InferResponse, Target, VersionStatus
 from gateway.tensors import Tensor
 from serving.tf_serving.config import ModelConfig
-from tests.serving.tf_serving.conftest import TIMEOUT_S, StandInProcess, StartStandIn
+from tests.serving.processes import TIMEOUT_S
+from tests.serving.tf_serving.conftest import StandInProcess, StartStandIn
 
 pytestmark = pytest.mark.slow
 
@@ -191,7 +192,7 @@ def test_after_sigterm_what_came_in_is_finished_and_nothing_new_begins(
         error = _spin(later, 1).exception(TIMEOUT_S)
         assert isinstance(error, grpc.RpcError)
         assert error.code() is grpc.StatusCode.UNAVAILABLE
-    assert process.exit_status() == 0
+    assert process.wait() == 0
     assert process.wait_for("stopped")["calls"] == 0
     assert process.noise == []
 
@@ -202,7 +203,7 @@ def test_ctrl_c_ends_it_without_a_traceback(
     process = start_stand_in([ModelConfig(name="named", base_path=str(golden_models / "named"))])
     process.wait_for("listening")
     process.send(signal.SIGINT)
-    assert process.exit_status() == 0
+    assert process.wait() == 0
     assert process.noise == []
 
 
@@ -212,7 +213,7 @@ def test_a_signal_while_tensorflow_is_imported_ends_it_too(
     process = start_stand_in([ModelConfig(name="named", base_path=str(golden_models / "named"))])
     process.wait_for("starting")
     process.send(signal.SIGINT)
-    assert process.exit_status() == 0
+    assert process.wait() == 0
     assert process.noise == []
 
 
@@ -226,7 +227,7 @@ def test_a_call_that_does_not_end_is_left_when_the_time_is_up(
         call = _spin(channel, 2**40)
         states(channel, "spin")
         process.send(signal.SIGTERM)
-        assert process.exit_status() == 1
+        assert process.wait() == 1
         assert process.wait_for("stopped")["calls"] == 1
         assert isinstance(call.exception(TIMEOUT_S), grpc.RpcError)
 
@@ -242,7 +243,7 @@ def test_a_second_signal_does_not_wait_for_the_calls(
         process.send(signal.SIGTERM)
         process.wait_for("draining")
         process.send(signal.SIGTERM)
-        assert process.exit_status() == 130
+        assert process.wait() == 130
         error = call.exception(TIMEOUT_S)
         assert isinstance(error, grpc.RpcError)
         assert error.code() is grpc.StatusCode.UNAVAILABLE
@@ -260,7 +261,7 @@ def test_what_cannot_be_started_is_told_in_one_line_and_with_status_2(
             start_stand_in([model], "--port", str(taken.getsockname()[1])),
         ]
         problems = [str(process.wait_for("cannot_start")["error"]) for process in cases]
-        assert [process.exit_status() for process in cases] == [2, 2, 2, 2]
+        assert [process.wait() for process in cases] == [2, 2, 2, 2]
     assert "Illegal to list model named multiple times in config list" in problems[0]
     assert "nowhere: cannot be read" in problems[1]
     assert problems[2] == "got base paths for ['x'], which the file does not name"

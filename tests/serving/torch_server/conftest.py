@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -14,6 +13,7 @@ import numpy as np
 import pytest
 
 from gateway.tensors import Array
+from tests.serving.processes import run_module
 from tests.serving.torch_server.running import RunningServer
 from tests.serving.torch_server.stores import MLP, PAIR, publish
 
@@ -51,16 +51,7 @@ def packages(request: pytest.FixtureRequest, torch_python: Path, root: Path) -> 
     if not folder.exists():
         aside = folder.with_name(f"{key}.{os.getpid()}")
         aside.mkdir()
-        built = subprocess.run(
-            [torch_python, "-m", "tests.serving.torch_server.build_packages", str(aside)],
-            cwd=root,
-            env={**os.environ, "PYTHONPATH": str(root)},
-            capture_output=True,
-            text=True,
-            timeout=900,
-            check=False,
-        )
-        assert built.returncode == 0, built.stderr
+        run_module(torch_python, root, "tests.serving.torch_server.build_packages", str(aside))
         aside.rename(folder)
     return Packages(folder)
 

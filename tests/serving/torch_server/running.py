@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import json
-import os
 import signal
-import subprocess
-import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any
 
 import httpx
 import numpy as np
@@ -18,11 +13,11 @@ import tritonclient.grpc
 from prometheus_client.parser import text_string_to_metric_families
 
 from gateway.tensors import Array
+from tests.serving.processes import TIMEOUT_S, ServerProcess
 
 __all__ = ["TIMEOUT_S", "RunningServer", "grpc_inputs", "until"]
 
 _QUICK_ON_FREE_PORTS = ["--rest", "127.0.0.1:0", "--grpc", "127.0.0.1:0", "--poll-s", "0.05"]
-TIMEOUT_S = 240.0  # importing torch on a busy machine takes its time
 
 
 def until(holds: Callable[[], bool], what: str) -> None:
@@ -42,53 +37,11 @@ def grpc_inputs(inputs: Mapping[str, Array]) -> list[tritonclient.grpc.InferInpu
     return made
 
 
-class RunningServer:
-    """`python -m serving.torch_server` on free ports; `noise` is what it wrote that was no event."""
+class RunningServer(ServerProcess):
+    """`python -m serving.torch_server` on free ports."""
 
     def __init__(self, python: Path, root: Path, arguments: Sequence[str]) -> None:
-        self.events: list[dict[str, Any]] = []
-        self.noise: list[str] = []
-        self._news = threading.Condition()
-        self.process = subprocess.Popen(
-            [python, "-m", "serving.torch_server", *_QUICK_ON_FREE_PORTS, *arguments],
-            cwd=root,
-            env={**os.environ, "PYTHONPATH": str(root)},
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        assert self.process.stderr is not None
-        self._reader = threading.Thread(target=self._read, args=(self.process.stderr,))
-        self._reader.start()
-
-    def _read(self, stderr: IO[str]) -> None:
-        for line in stderr:
-            with self._news:
-                try:
-                    self.events.append(json.loads(line))
-                except json.JSONDecodeError:
-                    self.noise.append(line)
-                self._news.notify_all()
-        with self._news:
-            self.events.append({"event": "ended"})
-            self._news.notify_all()
-
-    def wait_for(self, event: str, **fields: str) -> dict[str, Any]:
-        """The first such event; fails if the process ends without it."""
-        wanted = {"event": event, **fields}
-
-        def find() -> dict[str, Any] | None:
-            for seen in self.events:
-                if wanted.items() <= seen.items() or seen["event"] == "ended":
-                    return seen
-            return None
-
-        with self._news:
-            self._news.wait_for(lambda: find() is not None, TIMEOUT_S)
-            found = find()
-        assert found is not None, f"no {wanted} in {TIMEOUT_S} s: {self.events} {self.noise}"
-        assert wanted.items() <= found.items(), f"no {wanted}: {self.events} {self.noise}"
-        return found
+        super().__init__(python, root, "serving.torch_server", [*_QUICK_ON_FREE_PORTS, *arguments])
 
     @property
     def rest(self) -> str:
@@ -115,26 +68,12 @@ class RunningServer:
 
     def workers(self) -> list[int]:
         """The process ids of the worker processes that are running now."""
-        return [pid for pid in _children(self.process.pid) if _is_worker(pid)]
+        return [pid for pid in _children(self.pid) if _is_worker(pid)]
 
     def end(self, number: signal.Signals = signal.SIGTERM) -> int:
         """Send a signal and wait; the exit status."""
-        self.process.send_signal(number)
+        self.send(number)
         return self.wait()
-
-    def wait(self) -> int:
-        """Wait until it has ended; the exit status."""
-        status = self.process.wait(TIMEOUT_S)
-        self._reader.join(TIMEOUT_S)
-        return status
-
-    def close(self) -> None:
-        """End it, whatever state it is in."""
-        self.process.kill()
-        self.process.wait(TIMEOUT_S)
-        self._reader.join(TIMEOUT_S)
-        assert self.process.stderr is not None
-        self.process.stderr.close()
 
     def ask(self, model: str, inputs: Mapping[str, Array], version: str = "") -> Array:
         """The first output, over gRPC, in a channel of its own."""

@@ -46,7 +46,7 @@ def test_what_was_accepted_is_answered_before_the_end(store: Path, start: Start)
     server = start(store)
     server.wait_for("version_ready")
     with held(server) as worker, asking(server, 4) as asked:
-        server.process.send_signal(signal.SIGTERM)
+        server.send(signal.SIGTERM)
         server.wait_for("draining")
         os.kill(worker, signal.SIGCONT)
         for each in asked:
@@ -61,7 +61,7 @@ def test_rest_requests_that_were_accepted_are_answered_too(store: Path, start: S
     with held(server) as worker, ThreadPoolExecutor(1) as threads:
         asked = threads.submit(httpx.post, url, json=BODY, timeout=TIMEOUT_S)
         until(lambda: server.metric("in_flight") == 1, "it is in flight")
-        server.process.send_signal(signal.SIGTERM)
+        server.send(signal.SIGTERM)
         server.wait_for("draining")
         os.kill(worker, signal.SIGCONT)
         assert asked.result(TIMEOUT_S).status_code == 200
@@ -84,7 +84,7 @@ def test_under_traffic_only_unavailable_is_seen_and_only_after_the_signal(
 def test_during_the_notice_it_answers_and_is_not_ready(store: Path, start: Start) -> None:
     server = start(store, "--drain-notice-s", "3600")
     server.wait_for("version_ready")
-    server.process.send_signal(signal.SIGTERM)
+    server.send(signal.SIGTERM)
     server.wait_for("draining")
     assert server.get("/v2/health/ready").status_code == 503
     assert server.get("/v2/health/live").status_code == 200
@@ -98,7 +98,7 @@ def test_a_second_signal_ends_it_at_once_with_status_1(store: Path, start: Start
     server.wait_for("version_ready")
     with held(server) as worker:
         with asking(server, 1) as asked:
-            server.process.send_signal(signal.SIGTERM)
+            server.send(signal.SIGTERM)
             server.wait_for("draining")
             assert server.end() == 1
             assert isinstance(asked[0].exception(TIMEOUT_S), Exception)

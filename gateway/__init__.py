@@ -4,7 +4,7 @@ The path of one request, and the module that takes each step:
 
     servers.rest | servers.grpc   bytes arrive; the dialect's codec reads them
     codecs.*                      bytes -> messages.InferRequest (pure)
-    pipeline                      the story: one pass over the steps below
+    pipeline                      the story: one pass over the steps below, in a scene (table, lanes)
       lifecycle                   may we accept it?
       routing                     which arm, which shadows? (pure)
       batching                    when, with whom, how many rows?

@@ -136,6 +136,7 @@ class Gateway:
 
     def _rest_api(self) -> FastAPI:
         api = RestApi(title="Tandem", version=__version__, docs_url=None, redoc_url=None)
+        api.has_cors = self._state.config.rest.cors
         api.raw_routes = RawRoutes(
             self._desk,
             Departures(self._group, time.monotonic),
@@ -173,7 +174,7 @@ class Gateway:
 
     def _warn_of_restart(self, config: Config) -> None:
         before = self._state.config
-        for name in ("listen", "limits", "log"):
+        for name in ("listen", "rest", "limits", "log"):
             if getattr(config, name) != getattr(before, name):
                 fields = {"setting": name}
                 _log.warning("a change that needs a restart", extra={"fields": fields})

@@ -25,6 +25,7 @@ __all__ = [
     "ListenConfig",
     "LogConfig",
     "ModelConfig",
+    "RestConfig",
     "ShadowConfig",
     "SplitConfig",
     "cross_references",
@@ -48,6 +49,14 @@ class ListenConfig:
     rest: str = "127.0.0.1:8080"
     grpc: str = "127.0.0.1:8081"
     admin: str = "127.0.0.1:8082"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RestConfig:
+    """What is said over REST. `cors`: pages from other origins may read the answers under /v1/."""
+
+    __pydantic_config__: ClassVar = _STRICT
+    cors: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,6 +150,7 @@ class Config:
     backends: Mapping[str, BackendConfig]
     models: Mapping[str, ModelConfig]
     listen: ListenConfig = field(default_factory=ListenConfig)
+    rest: RestConfig = field(default_factory=RestConfig)
     limits: LimitsConfig = field(default_factory=LimitsConfig)
     log: LogConfig = field(default_factory=LogConfig)
 

@@ -60,6 +60,7 @@ class GatewayError(Exception):
     Attributes:
         message: What was got, what was wanted; safe to show to the caller.
         path: Where in the request, for example `inputs[1].shape`; empty when it has no place.
+        hint: What there is to add; left out where a dialect's own words end with the message.
     """
 
     http_status: ClassVar[int] = 500
@@ -67,10 +68,11 @@ class GatewayError(Exception):
     reason: ClassVar[str] = "internal"
     retryable: ClassVar[bool] = False
 
-    def __init__(self, message: str, *, path: str = "") -> None:
-        super().__init__(f"{path}: {message}" if path else message)
+    def __init__(self, message: str, *, path: str = "", hint: str = "") -> None:
+        super().__init__(": ".join([part for part in (path, message, hint) if part]))
         self.message = message
         self.path = path
+        self.hint = hint
 
 
 class CallerError(GatewayError):
@@ -203,13 +205,15 @@ class BackendRefused(BackendError):
 
     Attributes:
         code: The backend's own gRPC status name, for example `INVALID_ARGUMENT`; "" when it gave none.
+        details: The backend's own text, without our account of who said it; "" when it gave none.
     """
 
     reason = "backend_refused"
 
-    def __init__(self, message: str, *, path: str = "", code: str = "") -> None:
+    def __init__(self, message: str, *, path: str = "", code: str = "", details: str = "") -> None:
         super().__init__(message, path=path)
         self.code = code
+        self.details = details
 
 
 class InputRefused(BackendRefused):

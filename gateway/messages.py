@@ -13,6 +13,7 @@ __all__ = [
     "ArmName",
     "Deadline",
     "Dialect",
+    "ExampleMethod",
     "InferRequest",
     "InferResponse",
     "ModelDescription",
@@ -27,6 +28,9 @@ ModelName = NewType("ModelName", str)
 ArmName = NewType("ArmName", str)
 
 Parameter: TypeAlias = bool | int | float | str
+
+ExampleMethod: TypeAlias = Literal["Classify", "Regress", "MultiInference"]
+"""What TF Serving answers about `tf.Example`s."""
 
 Dialect: TypeAlias = Literal["tfs_rest", "tfs_grpc", "oip_rest", "oip_grpc"]
 
@@ -127,12 +131,21 @@ class Served:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelDescription:
-    """What a backend says of one version of a model."""
+    """What a backend says of one version of a model.
+
+    Attributes:
+        checks_itself: Whether the backend itself says, in its dialect's words, what is wrong with inputs
+            that do not fit the signature, and takes some that seem not to. TF Serving does.
+        told: Its signatures as it told them (TF Serving: a SignatureDefMap), with what Tandem has no use
+            for; empty where the dialect has no such form.
+    """
 
     model: str
     version: str
     platform: str
     signatures: Mapping[str, Signature]
+    checks_itself: bool = False
+    told: bytes = b""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

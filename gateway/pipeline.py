@@ -10,95 +10,25 @@ already accepted.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from typing import TypeAlias
 
 from gateway.batching.key import BatchKey
-from gateway.batching.queue import BatchQueue
-from gateway.errors import InvalidRequest, QueueFull
+from gateway.errors import InvalidRequest, QueueFull, Unsupported
 from gateway.lifecycle import Lifecycle
-from gateway.messages import Deadline, InferRequest, InferResponse, Served, Target
-from gateway.routing.table import Arm, Decision, RouteTable
-from gateway.shadow.mirror import Mirror, Mirrored
-from gateway.telemetry.instruments import Tally
-from gateway.telemetry.metrics import ArmMetrics, Metrics
-from gateway.tensors import Signature, Tensor, check_inputs, rows_of
+from gateway.messages import Deadline, ExampleMethod, InferRequest, InferResponse, Served, Target
+from gateway.ports import ExampleBackend
+from gateway.routing.table import RouteTable
+from gateway.scene import Lane, Route, Scene
+from gateway.shadow.mirror import Mirrored
+from gateway.telemetry.metrics import Metrics
+from gateway.tensors import Signature, Tensor
 from gateway.values import value_class
 
 __all__ = ["Answer", "Lane", "Pipeline", "Route", "Scene"]
 
-_MAX_FITTING = 1024
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Lane:
-    """What an arm has at run time: its queue, and its metrics with the labels bound.
-
-    A lane lives as long as the signatures of its arm stay the same, so that a key which was found to
-    fit once need not be checked again: `_fitting` holds the latest of them.
-    """
-
-    model: str
-    queue: BatchQueue
-    metrics: ArmMetrics
-    _fitting: set[BatchKey] = field(default_factory=set, compare=False, repr=False)
-
-    def check(self, key: BatchKey, signature: Signature, inputs: tuple[Tensor, ...]) -> int:
-        """Check a request against the signature and return its rows (1 if it has no batch dimension).
-
-        Raises:
-            InvalidRequest: the inputs or the outputs asked for do not fit the signature.
-        """
-        if key in self._fitting:
-            return rows_of(signature, inputs)
-        rows = check_inputs(self.model, signature, inputs)
-        _check_wanted(self.model, signature, key.outputs)
-        if len(self._fitting) >= _MAX_FITTING:  # sequences come in many lengths
-            self._fitting.clear()
-        self._fitting.add(key)
-        return rows
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Scene:
-    """Everything a request reads: the table, and for each (model, arm) its lane and each shadow its mirror."""
-
-    table: RouteTable = field(default_factory=RouteTable)
-    lanes: Mapping[tuple[str, str], Lane] = field(default_factory=dict)
-    mirrors: Mapping[tuple[str, str], Mirror] = field(default_factory=dict)
-    routes: dict[tuple[str, str, str, str], Route] = field(default_factory=dict, compare=False)
-    """Those taken before, by model, arm, why and signature: as many as the configuration has."""
-
-    def route(self, decision: Decision, signature: Signature) -> Route:
-        """The decision, with what it needs of this scene."""
-        arm = decision.arm
-        lane = self.lanes[arm.model, arm.name]
-        return Route(
-            decision=decision,
-            signature=signature,
-            lane=lane,
-            mirrors=tuple([self.mirrors[arm.model, s.arm.name] for s in decision.shadows]),
-            assigned=lane.metrics.assigned(decision.why),
-        )
-
-
-@value_class(kw_only=True)
-class Route:
-    """A decision, with the lane and the mirrors that were current when it was made.
-
-    `assigned` counts the requests that took it.
-    """
-
-    decision: Decision
-    signature: Signature
-    lane: Lane
-    mirrors: tuple[Mirror, ...]
-    assigned: Tally
-
-    @property
-    def arm(self) -> Arm:
-        """The arm that will answer."""
-        return self.decision.arm
+EncodeFor: TypeAlias = Callable[[str, str], bytes]
+"""Writes a message for a backend, given the name and version under which it knows the model."""
 
 
 @value_class(kw_only=True)
@@ -162,7 +92,7 @@ class Pipeline:
             self._lifecycle.check()
         scene = self.scene
         models = scene.table.models.get(target.model)
-        decision = (models or scene.table.model(target.model)).decide(target)
+        decision = models.decide(target) if models else scene.table.resolve(target)
         arm = decision.arm
         known = (arm.model, arm.name, decision.why, target.signature)
         route = scene.routes.get(known)
@@ -171,13 +101,33 @@ class Pipeline:
         route.assigned.inc()
         return route
 
+    def route_examples(self, target: Target) -> Route:
+        """As `route`, for a question about examples: its signature is looked up by the backend alone.
+
+        Raises:
+            NotReady: the gateway or the model is not ready.
+            UnknownModel, UnknownLabel, InvalidRequest: the caller's fault.
+        """
+        self._lifecycle.check()
+        scene = self.scene
+        route = scene.route(scene.table.resolve(target), Signature(target.signature, {}, {}))
+        route.assigned.inc()
+        return route
+
     async def infer(
-        self, route: Route, request: InferRequest, *, deadline: Deadline, request_id: str
+        self,
+        route: Route,
+        request: InferRequest,
+        *,
+        deadline: Deadline,
+        request_id: str,
+        as_is: bool = False,
     ) -> Answer:
         """Ask the arm, and offer the answer to its shadows.
 
-        `request_id` draws the shadows' sample; `request.id` is only echoed.
-
+        `request_id` draws the shadows' sample; `request.id` is only echoed. With `as_is`, a request that
+        does not fit the signature is left to a backend that checks it itself: it is sent alone, and what
+        comes back is neither checked nor mirrored.
         A cancelled caller leaves nothing in the queue, and does not disturb its batch-mates.
 
         Raises:
@@ -195,7 +145,13 @@ class Pipeline:
             batchable=signature.is_batchable,
             outputs=request.outputs,
         )
-        rows = lane.check(key, signature, request.inputs)
+        mirrors = route.mirrors
+        try:
+            rows = lane.check(key, signature, request.inputs)
+        except InvalidRequest:
+            if not (as_is and arm.checks_itself):
+                raise
+            key, inputs, rows, mirrors = _alone(key, request), request.inputs, 1, ()
         if self._in_flight >= self._max_in_flight:
             raise self._too_many()
         self._in_flight += 1
@@ -205,7 +161,7 @@ class Pipeline:
             self._in_flight -= 1
         lane.metrics.queue_seconds.observe(served.queue_s)
         lane.metrics.rows.inc(rows)
-        if route.mirrors:
+        if mirrors:
             mirrored = Mirrored(
                 request_id=request_id,
                 answered_by=arm.name,
@@ -215,22 +171,65 @@ class Pipeline:
                 rows=rows,
                 control=served.outputs,
             )
-            for mirror in route.mirrors:
+            for mirror in mirrors:
                 mirror.offer(mirrored)
-        response = InferResponse(
-            model=arm.model,
-            version=arm.version,
-            signature=signature.name,
-            outputs=served.outputs,
-            id=request.id,
-        )
-        return Answer(response=response, served=served)
+        return _answer(route, request, served)
+
+    async def ask(
+        self, route: Route, method: ExampleMethod, data: EncodeFor, *, deadline: Deadline
+    ) -> bytes:
+        """Put a question about examples to the arm's backend: as it is, at once and alone.
+
+        It is neither batched nor mirrored: what the examples mean only the backend's graph can tell.
+
+        Raises:
+            Unsupported: the arm's backend answers no such questions.
+            QueueFull: a bound is reached; rejected at once.
+            BackendError: there is no answer, or it is an error.
+        """
+        arm, backend = route.arm, route.lane.backend
+        if not isinstance(backend, ExampleBackend):
+            raise Unsupported(
+                f"got {method}, arm {arm.name} of model {arm.model} is served by {arm.backend},"
+                " which takes tensors (Predict), not examples; a TensorFlow Serving takes both"
+            )
+        if self._in_flight >= self._max_in_flight:
+            raise self._too_many()
+        self._in_flight += 1
+        try:
+            return await backend.ask(method, data(arm.backend_model, arm.version), deadline)
+        finally:
+            self._in_flight -= 1
 
     def _too_many(self) -> QueueFull:
         return QueueFull(
             f"got one request more than the {self._max_in_flight} that may be in flight"
             " (limits.max_requests_in_flight)"
         )
+
+
+def _answer(route: Route, request: InferRequest, served: Served) -> Answer:
+    arm = route.decision.arm
+    response = InferResponse(
+        model=arm.model,
+        version=arm.version,
+        signature=route.signature.name,
+        outputs=served.outputs,
+        id=request.id,
+    )
+    return Answer(response=response, served=served)
+
+
+def _alone(key: BatchKey, request: InferRequest) -> BatchKey:
+    """The key of a request that is sent as it is."""
+    alone = BatchKey.of(
+        version=key.version,
+        signature=key.signature,
+        inputs=request.inputs,
+        batchable=False,
+        outputs=key.outputs,
+    )
+    return alone._replace(as_is=True)
 
 
 def _in_order(signature: Signature, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
@@ -241,16 +240,3 @@ def _in_order(signature: Signature, inputs: tuple[Tensor, ...]) -> tuple[Tensor,
     if len(by_name) != len(inputs) or by_name.keys() != signature.inputs.keys():
         return inputs  # which are going to be refused, as they came
     return tuple([by_name[name] for name in signature.inputs])
-
-
-def _check_wanted(model: str, signature: Signature, outputs: tuple[str, ...]) -> None:
-    for index, name in enumerate(outputs):
-        if name not in signature.outputs:
-            raise InvalidRequest(
-                f"output tensor alias not found in signature: {name}"
-                f" Outputs expected to be in the set {{{','.join(sorted(signature.outputs))}}}."
-                f" (model {model})",
-                path=f"outputs[{index}]",
-            )
-        if name in outputs[:index]:
-            raise InvalidRequest(f"duplicate output tensor alias: {name}", path=f"outputs[{index}]")

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
-from gateway.messages import Deadline, InferRequest, InferResponse, ModelDescription, VersionStatus
+from gateway.messages import (
+    Deadline,
+    ExampleMethod,
+    InferRequest,
+    InferResponse,
+    ModelDescription,
+    VersionStatus,
+)
 
-__all__ = ["Backend"]
+__all__ = ["Backend", "ExampleBackend"]
 
 
 class Backend(Protocol):
@@ -47,4 +54,17 @@ class Backend(Protocol):
 
     async def aclose(self) -> None:
         """Close the connections; calls still in flight fail."""
+        ...
+
+
+@runtime_checkable
+class ExampleBackend(Protocol):
+    """A backend that also answers questions about examples, as TensorFlow Serving does."""
+
+    async def ask(self, method: ExampleMethod, data: bytes, deadline: Deadline) -> bytes:
+        """Send one request message of `method`, as it is, and wait for its answer's bytes.
+
+        Raises:
+            BackendUnavailable, BackendTimeout, BackendBusy, BackendRefused: as `Backend.infer`.
+        """
         ...

@@ -108,6 +108,7 @@ def test_the_manual_gives_the_defaults_that_hold() -> None:
     for place, default in settings_of(config.Config):
         if isinstance(default, str | int | float):
             written = f'"{default}"' if isinstance(default, str) else str(default)
+            written = written.lower() if isinstance(default, bool) else written
             if f"`{written}`" not in rows.get(place, "").split("|")[0]:
                 wrong.append(f"{place}: default is {written}")
     assert not wrong

@@ -107,7 +107,7 @@ def _translate(exc: grpc.aio.AioRpcError, where: str) -> GatewayError:
     if code is grpc.StatusCode.RESOURCE_EXHAUSTED and "larger than max" not in details:
         return BackendBusy(f"{where} is full: {details}")
     kind = InputRefused if code in _INPUT_AT_FAULT else BackendRefused
-    return kind(f"{where} refused with {code.name}: {details}", code=code.name)
+    return kind(f"{where} refused with {code.name}: {details}", code=code.name, details=details)
 
 
 def _caller_is_cancelled() -> bool:

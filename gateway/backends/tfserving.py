@@ -4,6 +4,7 @@ Bytes in and out of generic unary calls: the messages are the codec's business. 
 become:
 
     infer      PredictionService.Predict, its timeout the rest of the deadline
+    ask        PredictionService.Classify, Regress or MultiInference, likewise
     describe   PredictionService.GetModelMetadata
     versions   ModelService.GetModelStatus
 """
@@ -21,6 +22,7 @@ from gateway.backends.errors import map_errors, map_lookup_errors, map_unreadabl
 from gateway.codecs import tfs_proto
 from gateway.messages import (
     Deadline,
+    ExampleMethod,
     InferRequest,
     InferResponse,
     ModelDescription,
@@ -32,8 +34,10 @@ __all__ = ["TfServingBackend"]
 
 _Call: TypeAlias = "grpc.aio.UnaryUnaryMultiCallable[bytes, bytes]"
 
-_PREDICT = "/tensorflow.serving.PredictionService/Predict"
-_METADATA = "/tensorflow.serving.PredictionService/GetModelMetadata"
+_SERVICE = "/tensorflow.serving.PredictionService"
+_EXAMPLES: tuple[ExampleMethod, ...] = ("Classify", "Regress", "MultiInference")
+_PREDICT = f"{_SERVICE}/Predict"
+_METADATA = f"{_SERVICE}/GetModelMetadata"
 _STATUS = "/tensorflow.serving.ModelService/GetModelStatus"
 _LOOKUP_TIMEOUT_S = 10.0
 
@@ -59,6 +63,9 @@ class TfServingBackend:
         self._address = address
         self._channel = open_channel(address, max_message_bytes, tls)
         self._predict: _Call = self._channel.unary_unary(_PREDICT)
+        self._examples: dict[ExampleMethod, _Call] = {
+            method: self._channel.unary_unary(f"{_SERVICE}/{method}") for method in _EXAMPLES
+        }
         self._get_metadata: _Call = self._channel.unary_unary(_METADATA)
         self._get_status: _Call = self._channel.unary_unary(_STATUS)
 
@@ -82,6 +89,16 @@ class TfServingBackend:
             answer = await self._predict(data, timeout=timeout_s)
         with map_unreadable(self.name, batch.model, "PredictResponse"):
             return tfs_proto.decode_response(answer)
+
+    async def ask(self, method: ExampleMethod, data: bytes, deadline: Deadline) -> bytes:
+        """Send one Classify, Regress or MultiInference, as it is, and wait for its answer's bytes.
+
+        Raises:
+            BackendUnavailable, BackendTimeout, BackendBusy, BackendRefused: as for `infer`.
+        """
+        timeout_s = deadline.remaining_s(asyncio.get_running_loop().time())
+        with map_errors(self.name, method):
+            return await self._examples[method](data, timeout=timeout_s)
 
     async def describe(self, model: str, version: str | None) -> ModelDescription:
         """The signatures of one version, the newest available when `version` is None.

@@ -28,6 +28,7 @@ class BatchKey(NamedTuple):
             calls equal: `True`, `1` and `1.0`, or `0.0` and `-0.0`.
         batchable: Whether dim 0 of every tensor is rows. If not, the request travels alone, and
             `inputs` hold whole shapes.
+        as_is: Whether it does not fit the signature and is sent, alone, for the backend to judge.
     """
 
     version: str | None
@@ -36,6 +37,7 @@ class BatchKey(NamedTuple):
     outputs: tuple[str, ...]
     parameters: tuple[tuple[str, Parameter, str], ...]
     batchable: bool
+    as_is: bool = False
 
     @classmethod
     def of(

@@ -64,15 +64,18 @@ _UNDRESSED: dict[float | str | None, float] = {None: math.nan, "-": -math.inf, "
 _UNFINISHED = object()
 
 
-def read_json(text: bytes) -> object:
+def read_json(text: bytes, *, last_wins_inside: bool = False) -> object:
     """Read the first JSON value of `text`.
+
+    With `last_wins_inside`, the first of duplicate keys counts in the outermost object only; further in it
+    is the last, as in TF Serving's examples.
 
     Raises:
         InvalidRequest: TF Serving's sentence and the byte offset.
     """
     if not text:
         raise InvalidRequest("JSON Parse error: The document is empty")
-    return _Reader(text).read()
+    return _Reader(text, last_wins_inside=last_wins_inside).read()
 
 
 class _Reader:
@@ -82,10 +85,11 @@ class _Reader:
     first; `keys` holds, for each object among them, the key whose value is being read.
     """
 
-    __slots__ = ("at", "keys", "opened", "text")
+    __slots__ = ("at", "keys", "last_wins_inside", "opened", "text")
 
-    def __init__(self, text: bytes) -> None:
+    def __init__(self, text: bytes, *, last_wins_inside: bool) -> None:
         self.text = text
+        self.last_wins_inside = last_wins_inside
         self.at = len(_BOM) if text.startswith(_BOM) else 0
         self.opened: list[list[object] | dict[str, object]] = []
         self.keys: list[str] = []
@@ -134,7 +138,10 @@ class _Reader:
         container = self.opened[-1]
         following = self._skip_space()
         if isinstance(container, dict):
-            container.setdefault(self.keys.pop(), value)
+            if self.last_wins_inside and len(self.opened) > 1:
+                container[self.keys.pop()] = value
+            else:
+                container.setdefault(self.keys.pop(), value)
             closing, missing = b"}", "Missing a comma or '}' after an object member."
         else:
             container.append(value)

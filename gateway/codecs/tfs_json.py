@@ -22,10 +22,10 @@ import orjson
 
 from gateway.codecs.lenient_json import read_json
 from gateway.codecs.tfs_json_explain import explain_columns, explain_rows
-from gateway.codecs.tfs_json_read import is_base64, read_columns, read_rows
+from gateway.codecs.tfs_json_metadata import signatures_document
+from gateway.codecs.tfs_json_read import is_base64, is_in_json, read_columns, read_rows
 from gateway.codecs.tfs_json_text import quote
 from gateway.codecs.tfs_json_write import Form, write_outputs
-from gateway.codecs.tfs_signature import describe_signatures
 from gateway.errors import InvalidRequest
 from gateway.messages import InferResponse, ModelDescription, VersionStatus
 from gateway.tensors import Signature, Tensor, TensorSpec
@@ -100,6 +100,7 @@ def decode_inputs(body: PredictBody, signature: Signature) -> tuple[Tensor, ...]
 
     Raises:
         InvalidRequest: in TF Serving's words.
+        Unsupported: an input's datatype has no JSON form there.
     """
     specs = signature.inputs
     if not specs:
@@ -139,8 +140,14 @@ def encode_error(message: str) -> bytes:
         return orjson.dumps({"error": message.encode("utf-8", "replace").decode()})
 
 
-def encode_status(statuses: tuple[VersionStatus, ...]) -> bytes:
-    """Write the answer to a status question, in the order given."""
+def encode_status(
+    statuses: tuple[VersionStatus, ...], *, kserve: tuple[str, bool] | None = None
+) -> bytes:
+    """Write the answer to a status question, in the order given.
+
+    `kserve` is the model's name and whether it is ready: KServe's V1 clients ask at the same address and
+    read `name` and `ready`.
+    """
     lines = [
         {
             "version": status.version,
@@ -149,7 +156,10 @@ def encode_status(statuses: tuple[VersionStatus, ...]) -> bytes:
         }
         for status in statuses
     ]
-    return orjson.dumps({"model_version_status": lines}, option=orjson.OPT_INDENT_2)
+    document: dict[str, object] = {"model_version_status": lines}
+    if kserve is not None:
+        document |= {"name": kserve[0], "ready": kserve[1]}
+    return orjson.dumps(document, option=orjson.OPT_INDENT_2)
 
 
 def encode_metadata(description: ModelDescription) -> bytes:
@@ -160,9 +170,7 @@ def encode_metadata(description: ModelDescription) -> bytes:
             "signature_name": "",
             "version": description.version,
         },
-        "metadata": {
-            "signature_def": {"signature_def": describe_signatures(description.signatures)}
-        },
+        "metadata": {"signature_def": {"signature_def": signatures_document(description)}},
     }
     return orjson.dumps(document, option=orjson.OPT_INDENT_2)
 
@@ -180,7 +188,9 @@ def _decode_rows(body: PredictBody, specs: Mapping[str, TensorSpec]) -> tuple[Te
             " input tensors required as per tensorinfo_map"
         )
     tensors = read_rows(rows, specs, named=named, only_numbers=body.only_numbers)
-    return explain_rows(rows, specs, named=named) if tensors is None else tensors
+    if tensors is None or _are_unreadable(tensors):
+        return explain_rows(rows, specs, named=named)
+    return tensors
 
 
 def _decode_columns(body: PredictBody, specs: Mapping[str, TensorSpec]) -> tuple[Tensor, ...]:
@@ -198,7 +208,14 @@ def _decode_columns(body: PredictBody, specs: Mapping[str, TensorSpec]) -> tuple
             " input tensors required as per tensorinfo_map"
         )
     tensors = read_columns(columns, specs, only_numbers=body.only_numbers)
-    return explain_columns(columns, specs) if tensors is None else tensors
+    if tensors is None or _are_unreadable(tensors):
+        return explain_columns(columns, specs)
+    return tensors
+
+
+def _are_unreadable(tensors: tuple[Tensor, ...]) -> bool:
+    """Whether there is a value that TF Serving does not read in JSON."""
+    return any(not is_in_json(tensor.datatype) and tensor.array.size for tensor in tensors)
 
 
 def _read_document(body: bytes) -> tuple[dict[str, object], int]:

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import NoReturn, cast
 
-from gateway.codecs.tfs_json_read import is_base64, is_clean, shape_of
+from gateway.codecs.tfs_json_read import is_base64, is_clean, is_in_json, shape_of
 from gateway.codecs.tfs_json_text import quote, type_name
-from gateway.errors import InvalidRequest
+from gateway.errors import InvalidRequest, Unsupported
 from gateway.tensors import MAX_RANK, Datatype, TensorSpec
 
 __all__ = ["explain_columns", "explain_rows"]
@@ -29,7 +29,7 @@ def explain_columns(columns: Mapping[str, object], specs: Mapping[str, TensorSpe
     """Say what is wrong with values that are whole columns.
 
     Raises:
-        InvalidRequest: always.
+        InvalidRequest, Unsupported: always one of them.
     """
     for name, spec in specs.items():
         _Walk(spec.datatype, columns[name]).check()
@@ -40,7 +40,7 @@ def explain_rows(rows: list[object], specs: Mapping[str, TensorSpec], *, named: 
     """Say what is wrong with rows that are plain values or (`named`) objects.
 
     Raises:
-        InvalidRequest: always.
+        InvalidRequest, Unsupported: always one of them.
     """
     first: dict[str, _Walk] = {}
     for index, row in enumerate(rows):
@@ -67,10 +67,10 @@ def _check_field(
         walk = _walk_of(spec, name, value)
         walk.check()
         walk.compare(first.setdefault(name, walk))
-    except InvalidRequest as exc:
+    except (InvalidRequest, Unsupported) as exc:
         raise InvalidRequest(
             f"Failed to process element: {place} of 'instances' list. "
-            f"Error: INVALID_ARGUMENT: {exc.message}"
+            f"Error: {exc.grpc_code}: {exc.message}"
         ) from exc
 
 
@@ -83,7 +83,8 @@ def _walk_of(spec: TensorSpec | None, name: str, value: object) -> _Walk:
 def _refuse_depth(specs: Iterable[str]) -> NoReturn:
     # TF Serving finds this when it makes the tensor, beyond 254 levels; the first words are its own.
     raise InvalidRequest(
-        f"tensor parsing error: {','.join(specs)}: got lists nested deeper than {MAX_RANK} levels"
+        f"tensor parsing error: {','.join(specs)}",
+        hint=f"got lists nested deeper than {MAX_RANK} levels",
     )
 
 
@@ -136,13 +137,15 @@ class _Walk:
             )
         if is_clean(value, self._datatype):
             return
+        expected = _TF_NAMES.get(self._datatype, self._datatype.lower())
+        if not is_in_json(self._datatype) and not isinstance(value, dict):
+            raise Unsupported(f"Conversion of JSON Value: {quote(value)} to type: {expected}")
         if self._datatype == "BYTES" and is_base64(value):
             raise InvalidRequest("Unable to base64 decode")
         if self._datatype == "BYTES" and isinstance(value, dict):
             raise InvalidRequest(
                 f"JSON Value: {quote(value)} not formatted correctly for base64 data"
             )
-        expected = _TF_NAMES.get(self._datatype, self._datatype.lower())
         raise InvalidRequest(
             f"JSON Value: {quote(value)} Type: {type_name(value)}"
             f" is not of expected type: {expected}"

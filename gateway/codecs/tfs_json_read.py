@@ -3,7 +3,8 @@
 Converts as fast as numpy can while refusing everything that is not certainly right. It gives no reasons:
 None means "look again, slowly", which is what `tfs_json_explain` does.
 
-What is accepted (TF Serving's table; FP16, BF16 and UINT16 are ours, it answers "unimplemented"):
+What is accepted (TF Serving's table, but for FP16, BF16 and UINT16: `is_clean` knows that TF Serving
+answers "unimplemented" to them, and a request for such a model is refused as there):
 
     FP64 FP32 FP16 BF16     any number; beyond the range becomes infinite
     integers                a number written without point or exponent, within the range of the type
@@ -26,8 +27,17 @@ import numpy as np
 
 from gateway.tensors import DTYPES, MAX_RANK, Array, Datatype, Tensor, TensorSpec
 
-__all__ = ["is_base64", "is_clean", "read_columns", "read_rows", "shape_of"]
+__all__ = [
+    "base64_bytes",
+    "is_base64",
+    "is_clean",
+    "is_in_json",
+    "read_columns",
+    "read_rows",
+    "shape_of",
+]
 
+_IN_JSON = DTYPES.keys() - {"FP16", "BF16", "UINT16"}
 _FLOATS = frozenset(("FP16", "BF16", "FP32", "FP64"))
 _FP64 = np.dtype(np.float64)
 _BOUNDS: Mapping[Datatype, tuple[int, int]] = {
@@ -91,7 +101,9 @@ def read_array(value: object, datatype: Datatype, *, only_numbers: bool) -> Arra
     array = None
     if only_numbers and datatype in _NUMBERS:
         array = _read_numbers(value, datatype)
-    return _read_leaves(value, datatype) if array is None else array
+    if array is None and datatype in DTYPES:  # a signature that was left out may have others
+        array = _read_leaves(value, datatype)
+    return array
 
 
 def is_base64(value: object) -> bool:
@@ -99,10 +111,17 @@ def is_base64(value: object) -> bool:
     return isinstance(value, dict) and len(value) == 1 and isinstance(value.get("b64"), str)
 
 
+def is_in_json(datatype: str) -> bool:
+    """Whether TF Serving reads this datatype in JSON at all; its answers may hold those it does not."""
+    return datatype in _IN_JSON
+
+
 def is_clean(leaf: object, datatype: Datatype) -> bool:
     """Whether one value, not a list, can be an element of this datatype."""
+    if datatype not in _IN_JSON:
+        return False
     if datatype == "BYTES":
-        return isinstance(leaf, str) or _base64(leaf) is not None
+        return isinstance(leaf, str) or base64_bytes(leaf) is not None
     if isinstance(leaf, bool) or datatype == "BOOL":
         return isinstance(leaf, bool) and datatype == "BOOL"
     if datatype in _FLOATS:
@@ -190,7 +209,9 @@ def _cast_floats(found: Array, dtype: np.dtype[np.generic]) -> Array:
 def _strings(leaves: list[object]) -> Array | None:
     strings = []
     for leaf in leaves:
-        text = leaf.encode("utf-8", "surrogateescape") if isinstance(leaf, str) else _base64(leaf)
+        text = (
+            leaf.encode("utf-8", "surrogateescape") if isinstance(leaf, str) else base64_bytes(leaf)
+        )
         if text is None:
             return None
         strings.append(text)
@@ -199,7 +220,7 @@ def _strings(leaves: list[object]) -> Array | None:
     return array
 
 
-def _base64(value: object) -> bytes | None:
+def base64_bytes(value: object) -> bytes | None:
     """The bytes of `{"b64": …}`: white space is skipped, padding may be missing or made of dots."""
     if not is_base64(value):
         return None

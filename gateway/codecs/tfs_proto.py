@@ -11,10 +11,16 @@ typed fields, as TF Serving writes them: some clients read nothing else.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Protocol
 
 from gateway._stubs import tfs_wire_pb2 as wire
 from gateway.codecs.protobuf import parse, serialize
+from gateway.codecs.tfs_model_spec import (
+    choice_of,
+    is_int64,
+    read_target,
+    required_spec,
+    write_spec,
+)
 from gateway.codecs.tfs_signature import read_signatures, write_signatures
 from gateway.codecs.tfs_tensor import decode_tensor, write_content, write_values
 from gateway.errors import InvalidRequest
@@ -27,7 +33,7 @@ from gateway.messages import (
     VersionState,
     VersionStatus,
 )
-from gateway.tensors import Tensor
+from gateway.tensors import Signature, Tensor
 
 __all__ = [
     "decode_metadata",
@@ -50,7 +56,6 @@ MAX_FILLED_BYTES = 64 * 1024 * 1024
 METADATA_FIELD = "signature_def"
 _SIGNATURES_URL = "type.googleapis.com/tensorflow.serving.SignatureDefMap"
 _PLATFORM = "tensorflow_serving"
-_INT64_MAX = 2**63 - 1
 
 
 def decode_request(data: bytes) -> InferRequest:
@@ -61,8 +66,8 @@ def decode_request(data: bytes) -> InferRequest:
         Unsupported: a tensor has a datatype that Tandem does not carry.
     """
     message = parse(wire.PredictRequest, data)
-    spec = _required_spec(message)
-    version, label = _choice(spec)
+    spec = required_spec(message)
+    version, label = choice_of(spec)
     return InferRequest(
         model=spec.name,
         version=version,
@@ -80,7 +85,7 @@ def encode_request(request: InferRequest) -> bytes:
         InvalidRequest: the version is not an integer, the only kind TF Serving knows.
     """
     message = wire.PredictRequest()
-    _write_spec(message.model_spec, request.model, request.version, request.label)
+    write_spec(message.model_spec, request.model, request.version, request.label)
     message.model_spec.signature_name = request.signature
     inputs = message.inputs
     for tensor in request.inputs:
@@ -100,7 +105,7 @@ def decode_response(data: bytes) -> InferResponse:
     spec = message.model_spec
     return InferResponse(
         model=spec.name,
-        version=_choice(spec)[0] or "",
+        version=choice_of(spec)[0] or "",
         signature=spec.signature_name,
         outputs=_read_tensors(message.outputs),
     )
@@ -111,7 +116,7 @@ def encode_response(response: InferResponse) -> bytes:
     message = wire.PredictResponse()
     spec = message.model_spec
     spec.name = response.model
-    if _is_int64(response.version):
+    if is_int64(response.version):
         spec.version.value = int(response.version)
     spec.signature_name = response.signature or DEFAULT_SIGNATURE
     outputs = message.outputs
@@ -127,19 +132,19 @@ def decode_metadata_request(data: bytes) -> Target:
         InvalidRequest: no model, or a metadata field other than `signature_def`.
     """
     message = parse(wire.GetModelMetadataRequest, data)
-    spec = _required_spec(message)
+    target = read_target(message)
     if not message.metadata_field:
         raise InvalidRequest("GetModelMetadataRequest must specify at least one metadata_field")
     for field in message.metadata_field:
         if field != METADATA_FIELD:
             raise InvalidRequest(f"Metadata field {field} is not supported")
-    return _target(spec)
+    return target
 
 
 def encode_metadata_request(target: Target) -> bytes:
     """Write a GetModelMetadataRequest for the signatures of one version."""
     message = wire.GetModelMetadataRequest(metadata_field=[METADATA_FIELD])
-    _write_spec(message.model_spec, target.model, target.version, target.label)
+    write_spec(message.model_spec, target.model, target.version, target.label)
     return serialize(message)
 
 
@@ -158,9 +163,11 @@ def decode_metadata(data: bytes) -> ModelDescription:
     signatures = parse(wire.SignatureDefMap, packed.value)
     return ModelDescription(
         model=message.model_spec.name,
-        version=_choice(message.model_spec)[0] or "",
+        version=choice_of(message.model_spec)[0] or "",
         platform=_PLATFORM,
         signatures=read_signatures(signatures),
+        checks_itself=True,
+        told=packed.value,
     )
 
 
@@ -168,13 +175,18 @@ def encode_metadata(description: ModelDescription) -> bytes:
     """Write a GetModelMetadataResponse; a version that is not an integer is left out."""
     message = wire.GetModelMetadataResponse()
     message.model_spec.name = description.model
-    if _is_int64(description.version):
+    if is_int64(description.version):
         message.model_spec.version.value = int(description.version)
     packed = message.metadata[METADATA_FIELD]
     # Not Any.Pack: the type must be named as TF Serving names it, not as our stubs do.
     packed.type_url = _SIGNATURES_URL
-    packed.value = write_signatures(description.signatures).SerializeToString(deterministic=True)
+    packed.value = description.told or _written(description.signatures)
     return serialize(message)
+
+
+def _written(signatures: Mapping[str, Signature]) -> bytes:
+    written: bytes = write_signatures(signatures).SerializeToString(deterministic=True)
+    return written
 
 
 def decode_status_request(data: bytes) -> Target:
@@ -183,13 +195,13 @@ def decode_status_request(data: bytes) -> Target:
     Raises:
         InvalidRequest: the bytes are no such message, or name no model.
     """
-    return _target(_required_spec(parse(wire.GetModelStatusRequest, data)))
+    return read_target(parse(wire.GetModelStatusRequest, data))
 
 
 def encode_status_request(target: Target) -> bytes:
     """Write a GetModelStatusRequest, for every version when the target names none."""
     message = wire.GetModelStatusRequest()
-    _write_spec(message.model_spec, target.model, target.version, target.label)
+    write_spec(message.model_spec, target.model, target.version, target.label)
     return serialize(message)
 
 
@@ -214,28 +226,13 @@ def encode_status(statuses: tuple[VersionStatus, ...]) -> bytes:
     """Write a GetModelStatusResponse, in the order given; versions that are no integers are left out."""
     message = wire.GetModelStatusResponse()
     for status in statuses:
-        if _is_int64(status.version):
+        if is_int64(status.version):
             code = status.error_code if status.error_code in _CODES else "UNKNOWN"
             line = message.model_version_status.add(version=int(status.version))
             line.state = getattr(wire.ModelVersionStatus, status.state)
             line.status.error_code = getattr(wire, code)
             line.status.error_message = status.error_message
     return serialize(message)
-
-
-class _HasSpec(Protocol):
-    @property
-    def model_spec(self) -> wire.ModelSpec: ...
-    def HasField(self, name: str, /) -> bool: ...  # noqa: N802 - protobuf's own name
-
-
-def _required_spec(message: _HasSpec) -> wire.ModelSpec:
-    spec = message.model_spec
-    if not spec.name:
-        if not message.HasField("model_spec"):
-            raise InvalidRequest("Missing ModelSpec")
-        raise InvalidRequest("ModelSpec has no name specified.")
-    return spec
 
 
 def _read_tensors(found: Mapping[str, wire.TensorProto]) -> tuple[Tensor, ...]:
@@ -245,35 +242,6 @@ def _read_tensors(found: Mapping[str, wire.TensorProto]) -> tuple[Tensor, ...]:
     max_filled_bytes = MAX_FILLED_BYTES // len(found)
     named = sorted(found.items())
     return tuple([decode_tensor(name, proto, max_filled_bytes) for name, proto in named])
-
-
-def _target(spec: wire.ModelSpec) -> Target:
-    version, label = _choice(spec)
-    return Target(model=spec.name, version=version, label=label, signature=spec.signature_name)
-
-
-def _choice(spec: wire.ModelSpec) -> tuple[str | None, str | None]:
-    """The version and the label asked for, of which at most one is there."""
-    choice = spec.WhichOneof("version_choice")
-    if choice is None:
-        return None, None
-    if choice == "version":
-        return str(spec.version.value), None
-    return None, spec.version_label
-
-
-def _write_spec(spec: wire.ModelSpec, model: str, version: str | None, label: str | None) -> None:
-    spec.name = model
-    if version is not None:
-        if not _is_int64(version):
-            raise InvalidRequest(f"got version {version!r}, TF Serving's versions are integers")
-        spec.version.value = int(version)
-    elif label is not None:
-        spec.version_label = label
-
-
-def _is_int64(version: str) -> bool:
-    return version.isascii() and version.isdigit() and int(version) <= _INT64_MAX
 
 
 _CODES = frozenset(wire.Code.keys())

@@ -11,10 +11,17 @@ from collections.abc import Mapping
 from typing import cast
 
 from gateway._stubs import tfs_wire_pb2 as wire
+from gateway.codecs.protobuf import parse
 from gateway.codecs.tfs_tensor import DATATYPES, DT_NUMBERS, dtype_name
-from gateway.tensors import Signature, TensorSpec
+from gateway.tensors import Datatype, Signature, TensorSpec
 
-__all__ = ["PREDICT_METHOD", "describe_signatures", "read_signatures", "write_signatures"]
+__all__ = [
+    "PREDICT_METHOD",
+    "describe_signatures",
+    "read_signatures",
+    "uncarried_signature",
+    "write_signatures",
+]
 
 PREDICT_METHOD = "tensorflow/serving/predict"
 _REFERENCE = 100  # DT_FLOAT_REF is 101: a variable of a TF1 graph, whose value is sent as DT_FLOAT
@@ -30,6 +37,19 @@ def read_signatures(message: wire.SignatureDefMap) -> dict[str, Signature]:
         if inputs is not None and outputs is not None:
             signatures[name] = Signature(name, inputs, outputs, definition.method_name)
     return signatures
+
+
+def uncarried_signature(told: bytes, name: str) -> Signature | None:
+    """A signature that was left out, for saying why; its datatypes may be none of Tandem's."""
+    definition = parse(wire.SignatureDefMap, told).signature_def.get(name)
+    if definition is None:
+        return None
+    specs = {}
+    for alias in sorted(definition.inputs):
+        number = definition.inputs[alias].dtype % _REFERENCE
+        datatype = DATATYPES.get(number) or dtype_name(number).removeprefix("DT_")
+        specs[alias] = TensorSpec(alias, cast("Datatype", datatype), None)
+    return Signature(name, specs, {})
 
 
 def write_signatures(signatures: Mapping[str, Signature]) -> wire.SignatureDefMap:

@@ -215,7 +215,7 @@ def _object_array(strings: list[bytes]) -> Array:
 
 def _malformed(name: str, detail: str) -> InvalidRequest:
     # The first words are TF Serving's; what follows is what it leaves out.
-    return InvalidRequest(f"tensor parsing error: {name}: {detail}")
+    return InvalidRequest(f"tensor parsing error: {name}", hint=detail)
 
 
 def _unknown_dtype(name: str, number: int) -> InvalidRequest | Unsupported:

@@ -48,6 +48,11 @@ class Arm:
     error: str = ""
 
     @property
+    def checks_itself(self) -> bool:
+        """Whether its backend itself judges inputs that do not fit the signature."""
+        return self.description is not None and self.description.checks_itself
+
+    @property
     def is_ready(self) -> bool:
         """Whether its backend serves it now, as far as we know.
 
@@ -190,4 +195,7 @@ class RouteTable:
             UnknownModel, UnknownLabel, InvalidRequest: the caller's fault.
             NotReady: no arm that could answer has been described by its backend.
         """
+        if target.label is not None and target.model not in self.models:
+            # TF Serving looks up the label first.
+            raise UnknownLabel(f"Unrecognized servable version label: {target.label}")
         return self.model(target.model).decide(target)

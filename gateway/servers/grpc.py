@@ -17,19 +17,20 @@ import grpc
 
 from gateway import __version__
 from gateway.codecs import oip_proto, tfs_proto
-from gateway.errors import GatewayBusy, GatewayError
-from gateway.messages import Dialect, InferRequest, InferResponse, Target
+from gateway.errors import GatewayBusy, GatewayError, Unsupported
+from gateway.messages import Dialect, ExampleMethod, InferRequest, InferResponse, Target
 from gateway.pipeline import Pipeline
 from gateway.servers.exchange import EXPLAIN, REQUEST_ID, Desk, Exchange, clean_id
 from gateway.servers.oip_rest import EXTENSIONS, timeout_s_of
-from gateway.servers.problems import text_of
+from gateway.servers.problems import code_of, text_of
 from gateway.servers.statuses import (
     describe_target,
     index_of,
     is_ready,
-    statuses_of,
+    tfs_statuses,
     versions_of,
 )
+from gateway.servers.tfs_examples import ExampleCalls
 
 __all__ = ["GrpcApi"]
 
@@ -74,6 +75,7 @@ class GrpcApi:
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
         self._pipeline: Pipeline = desk.pipeline
+        self._examples = ExampleCalls(desk)
 
     def register(self, server: grpc.aio.Server) -> None:
         """Add every service to `server`."""
@@ -92,9 +94,15 @@ class GrpcApi:
         return {
             PREDICTION: {
                 "Predict": self._predict,
+                "Classify": functools.partial(self._ask, "Classify"),
+                "Regress": functools.partial(self._ask, "Regress"),
+                "MultiInference": functools.partial(self._ask, "MultiInference"),
                 "GetModelMetadata": functools.partial(tfs, self._tfs_metadata),
             },
-            MODEL: {"GetModelStatus": functools.partial(tfs, self._tfs_status)},
+            MODEL: {
+                "GetModelStatus": functools.partial(tfs, self._tfs_status),
+                "HandleReloadConfigRequest": functools.partial(tfs, _no_reload),
+            },
             OIP: {
                 "ModelInfer": self._model_infer,
                 "ServerLive": functools.partial(oip, _server_live),
@@ -121,15 +129,35 @@ class GrpcApi:
         context: Context,
         codec: _Codec,
     ) -> bytes:
+        async def answer(exchange: Exchange, metadata: _Metadata) -> bytes:
+            request = codec.decode(data)
+            deadline_s = _asked_s(request, context)
+            return codec.encode(await self._answer(exchange, request, metadata, deadline_s))
+
+        return await self._serve(dialect, data, context, answer)
+
+    async def _ask(self, method: ExampleMethod, data: bytes, context: Context) -> bytes:
+        async def answer(exchange: Exchange, metadata: _Metadata) -> bytes:
+            return await self._examples.answer_message(
+                exchange, metadata, method, data, timeout_s=context.time_remaining()
+            )
+
+        return await self._serve("tfs_grpc", data, context, answer)
+
+    async def _serve(
+        self,
+        dialect: Dialect,
+        data: bytes,
+        context: Context,
+        answer: Callable[[Exchange, _Metadata], Awaitable[bytes]],
+    ) -> bytes:
+        """Answer one call within an exchange: its errors become statuses, and it is booked once."""
         metadata = _Metadata(context)
         encoded = b""
         with self._desk.open(dialect, clean_id(metadata.get(REQUEST_ID) or "")) as exchange:
             try:
                 self._desk.hold(exchange, len(data))
-                request = codec.decode(data)
-                deadline_s = _asked_s(request, context)
-                response = await self._answer(exchange, request, metadata, deadline_s)
-                encoded = codec.encode(response)
+                encoded = await answer(exchange, metadata)
             except GatewayError as error:
                 exchange.error = error
             except Exception as error:  # noqa: BLE001  # a supervisor: the client gets a status, we the trace
@@ -159,7 +187,11 @@ class GrpcApi:
         deadline = self._desk.deadline(metadata, exchange, timeout_s)
         exchange.route = route = self._pipeline.route(target)
         exchange.answer = await self._pipeline.infer(
-            route, request, deadline=deadline, request_id=exchange.request_id
+            route,
+            request,
+            deadline=deadline,
+            request_id=exchange.request_id,
+            as_is=exchange.dialect == "tfs_grpc",
         )
         return exchange.answer.response
 
@@ -189,7 +221,7 @@ class GrpcApi:
 
     def _tfs_status(self, data: bytes) -> tuple[Target, Callable[[], bytes]]:
         target = tfs_proto.decode_status_request(data)
-        return target, lambda: tfs_proto.encode_status(statuses_of(self._pipeline.table, target))
+        return target, lambda: tfs_proto.encode_status(tfs_statuses(self._pipeline.table, target))
 
     def _server_ready(self, _: bytes) -> tuple[None, Callable[[], bytes]]:
         return None, lambda: oip_proto.encode_server_ready(ready=self._pipeline.is_ready)
@@ -228,6 +260,13 @@ def _asked_s(request: InferRequest, context: Context) -> float | None:
     return min(limits) if limits else None
 
 
+def _no_reload(_: bytes) -> tuple[None, Callable[[], bytes]]:
+    raise Unsupported(
+        "Tandem's models are set in its own configuration file, which is read again when it changes;"
+        " a ModelServerConfig belongs to the TensorFlow Serving behind it"
+    )
+
+
 def _server_live(_: bytes) -> tuple[None, Callable[[], bytes]]:
     return None, lambda: oip_proto.encode_server_live(live=True)
 
@@ -239,7 +278,7 @@ def _server_metadata(_: bytes) -> tuple[None, Callable[[], bytes]]:
 async def _abort(
     context: Context, error: GatewayError, dialect: Dialect, target: Target | None
 ) -> Any:
-    code = grpc.StatusCode[error.grpc_code]
+    code = grpc.StatusCode[code_of(error, dialect)]
     trailing = list(context.trailing_metadata() or ())
     if isinstance(error, GatewayBusy) and error.retryable:
         # gRPC's own convention for "come back after", in milliseconds.

@@ -1,31 +1,83 @@
 """How does each dialect say what went wrong?
 
-TF Serving's clients match on its texts, so an unknown model or label is told in TF Serving's words there
-and in Triton's on the Open Inference Protocol; every other error keeps our own text, which says what was
-got, what was wanted and where.
+TF Serving's clients match on its texts, so an unknown model, label or signature is told in TF Serving's
+words there and in Triton's on the Open Inference Protocol, and what a backend said of a request is told to
+TF Serving's clients as it came. Every other error keeps our own text, which says what was got, what was
+wanted and where.
 """
 
 from __future__ import annotations
 
-from gateway.errors import BodyTooLarge, GatewayBusy, GatewayError, UnknownModel
-from gateway.messages import Dialect, Target
+from collections.abc import Mapping
 
-__all__ = ["headers_of", "text_of"]
+from google.protobuf.message import DecodeError
 
-_MAX_TEXT = 1024
-"""TF Serving cuts its error texts there; so do we, since a text may echo what the caller sent."""
+from gateway.errors import (
+    BackendRefused,
+    BodyTooLarge,
+    GatewayBusy,
+    GatewayError,
+    InvalidRequest,
+    UnknownModel,
+    UnknownSignature,
+)
+from gateway.messages import DEFAULT_SIGNATURE, Dialect, Target
+
+__all__ = ["code_of", "headers_of", "status_of", "text_of"]
+
+_MAX_TEXT: Mapping[Dialect, int] = {"tfs_rest": 16 * 1024}
+"""Characters of an error's text: 1,024, as TF Serving has it over gRPC; it has no bound over REST."""
+
+_HTTP_STATUS: Mapping[str, int] = {
+    "NOT_FOUND": 404,
+    "PERMISSION_DENIED": 403,
+    "UNAUTHENTICATED": 401,
+    "ALREADY_EXISTS": 409,
+    "ABORTED": 409,
+    "UNIMPLEMENTED": 501,
+}
+"""By the code that a TF Serving gave; for the others our own classes have the same."""
 
 
 def text_of(error: GatewayError, dialect: Dialect, target: Target | None) -> str:
-    """The error's text in the caller's dialect, cut at 1,024 characters."""
-    text = str(error)
+    """The error's text in the caller's dialect, cut where it is very long."""
+    is_tfs = dialect in ("tfs_rest", "tfs_grpc")
+    text = _tfs_text(error, dialect, target) if is_tfs else _oip_text(error, target)
+    limit = _MAX_TEXT.get(dialect, 1024)
+    return text if len(text) <= limit else f"{text[:limit]}...TRUNCATED"
+
+
+def status_of(error: GatewayError, dialect: Dialect) -> int:
+    """The HTTP status in the caller's dialect."""
+    if isinstance(error, BackendRefused) and dialect == "tfs_rest":
+        return _HTTP_STATUS.get(error.code, error.http_status)
+    return error.http_status
+
+
+def code_of(error: GatewayError, dialect: Dialect) -> str:
+    """The gRPC code's name in the caller's dialect."""
+    if dialect == "tfs_grpc":
+        if isinstance(error.__cause__, DecodeError):
+            return "INTERNAL"  # as gRPC's own parser says it there
+        if isinstance(error, BackendRefused) and error.code:
+            return error.code
+    return error.grpc_code
+
+
+def _tfs_text(error: GatewayError, dialect: Dialect, target: Target | None) -> str:
+    if isinstance(error, BackendRefused) and error.details:
+        return error.details
     # A subclass has its own words already.
     if type(error) is UnknownModel and target is not None:
-        if dialect in ("tfs_rest", "tfs_grpc"):
-            text = f"Servable not found for request: {_tfs_servable(target)}"
-        else:
-            text = f"{_oip_request(target)}; {error}"
-    return text if len(text) <= _MAX_TEXT else f"{text[:_MAX_TEXT]}...TRUNCATED"
+        return f"Servable not found for request: {_tfs_servable(target)}"
+    if type(error) is UnknownSignature and target is not None:
+        name = target.signature or DEFAULT_SIGNATURE
+        if dialect == "tfs_grpc":
+            return f'Serving signature key "{name}" not found.'
+        return f'Serving signature name: "{name}" not found in signature def'
+    if type(error) is InvalidRequest and error.hint and not error.path:
+        return error.message
+    return str(error)
 
 
 def _tfs_servable(target: Target) -> str:
@@ -34,9 +86,11 @@ def _tfs_servable(target: Target) -> str:
     return f"Specific({target.model}, {target.version})"
 
 
-def _oip_request(target: Target) -> str:
+def _oip_text(error: GatewayError, target: Target | None) -> str:
+    if type(error) is not UnknownModel or target is None:
+        return str(error)
     version = "" if target.version is None else f" version {target.version}"
-    return f"Request for unknown model: '{target.model}'{version} is not found"
+    return f"Request for unknown model: '{target.model}'{version} is not found; {error}"
 
 
 def headers_of(error: GatewayError) -> list[tuple[bytes, bytes]]:

@@ -21,10 +21,11 @@ from fastapi import FastAPI
 from gateway.errors import CallerLeft, GatewayError
 from gateway.messages import Dialect, Target
 from gateway.servers.body import Receive, Send, read_body
+from gateway.servers.cors import with_cors
 from gateway.servers.departures import Departures
 from gateway.servers.exchange import EXPLAIN, REQUEST_ID, Desk, Exchange, clean_id
 from gateway.servers.openapi import with_predict_routes
-from gateway.servers.problems import headers_of, text_of
+from gateway.servers.problems import headers_of, status_of, text_of
 from gateway.values import value_class
 
 __all__ = ["AsgiHeaders", "Call", "Endpoint", "RawRoutes", "Reply", "RestApi"]
@@ -95,7 +96,7 @@ class RawRoutes:
     @staticmethod
     def dialect_of(method: str, path: str) -> Dialect | None:
         """The dialect whose raw endpoint takes this request, or None for FastAPI's routes."""
-        if path.startswith("/v1/"):
+        if path.startswith(("/v1/", "/V1/")):  # TF Serving takes either
             return "tfs_rest"
         if method == "POST" and path.startswith("/v2/models/") and path.endswith("/infer"):
             return "oip_rest"
@@ -139,6 +140,8 @@ class RawRoutes:
             limit = self._desk.limits.max_body_bytes
             body = await read_body(receive, headers.raw, limit, exchange.hold)
             exchange.started = now = self._desk.clock()
+            if exchange.dialect == "tfs_rest" and scope["query_string"]:
+                path += f"?{scope['query_string'].decode('latin-1')}"  # part of what is matched
             visit = self._departures.begin(receive, now)
             try:
                 return await endpoint(exchange, Call(scope["method"], path, headers, body))
@@ -168,13 +171,15 @@ class RawRoutes:
 def _error_reply(exchange: Exchange, error: GatewayError) -> Reply:
     text = text_of(error, exchange.dialect, exchange.target)
     body = orjson.dumps({"error": text.encode("utf-8", "replace").decode()})
-    return Reply(error.http_status, body, headers=headers_of(error))
+    status = status_of(error, exchange.dialect)
+    return Reply(status, body, headers=headers_of(error))
 
 
 class RestApi(FastAPI):
     """The REST application: raw predict routes first, FastAPI's own after them."""
 
     raw_routes: RawRoutes | None = None
+    has_cors: bool = False
 
     def openapi(self) -> dict[str, Any]:
         """The description that /docs shows, the raw routes included."""
@@ -185,5 +190,7 @@ class RestApi(FastAPI):
         if scope["type"] == "http" and self.raw_routes is not None:
             dialect = self.raw_routes.dialect_of(scope["method"], scope["path"])
             if dialect is not None:
+                if self.has_cors and dialect == "tfs_rest":
+                    scope, send = with_cors(scope, send)
                 return self.raw_routes(dialect, scope, receive, send)
         return super().__call__(scope, receive, send)

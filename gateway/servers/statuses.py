@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from gateway.codecs.oip_model import IndexedModel
 from gateway.errors import UnknownModel
 from gateway.messages import ModelDescription, Target, VersionStatus
 from gateway.routing.table import Arm, ModelRoutes, RouteTable
 
-__all__ = ["describe_target", "is_ready", "statuses_of", "versions_of"]
+__all__ = [
+    "UnknownStatus",
+    "describe_target",
+    "index_of",
+    "is_ready",
+    "statuses_of",
+    "tfs_statuses",
+    "versions_of",
+]
 
 
 def describe_target(table: RouteTable, target: Target) -> ModelDescription:
@@ -18,12 +28,7 @@ def describe_target(table: RouteTable, target: Target) -> ModelDescription:
     """
     arm = table.resolve(target).arm
     assert arm.description is not None, "resolve only returns arms that were described"
-    return ModelDescription(
-        model=arm.model,
-        version=arm.version,
-        platform=arm.description.platform,
-        signatures=arm.description.signatures,
-    )
+    return replace(arm.description, model=arm.model, version=arm.version)
 
 
 def versions_of(routes: ModelRoutes) -> tuple[str, ...]:
@@ -55,6 +60,26 @@ def statuses_of(table: RouteTable, target: Target) -> tuple[VersionStatus, ...]:
             raise UnknownModel(f"got version {target.version}, versions served: {sorted(states)}")
         return (states[target.version],)
     return tuple(states[version] for version in sorted(states, key=_newest_first))
+
+
+class UnknownStatus(UnknownModel):
+    """A status question about a model or version that is not here, in TF Serving's words for that."""
+
+
+def tfs_statuses(table: RouteTable, target: Target) -> tuple[VersionStatus, ...]:
+    """As `statuses_of`.
+
+    Raises:
+        UnknownStatus: the model or the version is not served here.
+    """
+    try:
+        return statuses_of(table, target)
+    except UnknownModel as error:
+        if target.version is None:
+            text = f"Could not find any versions of model {target.model}"
+        else:
+            text = f"Could not find version {target.version} of model {target.model}"
+        raise UnknownStatus(text) from error
 
 
 def is_ready(routes: ModelRoutes, version: str | None = None) -> bool:

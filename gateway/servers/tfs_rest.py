@@ -15,14 +15,18 @@ from urllib.parse import unquote
 import orjson
 
 from gateway.codecs import tfs_json
+from gateway.codecs.tfs_json import PredictBody
 from gateway.codecs.tfs_json_write import Form
-from gateway.errors import GatewayError, InvalidRequest, UnknownModel, Unsupported
-from gateway.messages import Deadline, InferRequest, Target
+from gateway.codecs.tfs_signature import uncarried_signature
+from gateway.errors import GatewayError, InvalidRequest, UnknownSignature
+from gateway.messages import DEFAULT_SIGNATURE, Deadline, InferRequest, Target
 from gateway.pipeline import Pipeline, Route
+from gateway.servers.cors import preflight_status
 from gateway.servers.exchange import Desk, Exchange
 from gateway.servers.heavy import HEAVY_BYTES, HeavyWork, are_heavy
 from gateway.servers.rest import Call, Reply
-from gateway.servers.statuses import describe_target, statuses_of
+from gateway.servers.statuses import describe_target, is_ready, tfs_statuses
+from gateway.servers.tfs_examples import ExampleCalls
 from gateway.servers.tfs_predict import read_large, signatures_of
 from gateway.tensors import Signature, Tensor
 
@@ -36,6 +40,7 @@ _GET = re.compile(
     r"/v1/models(?:/([^/:]+))?(?:/versions/(\d+)|/labels/([^/:]+))?(?:/(metadata))?",
     re.IGNORECASE,
 )
+_BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _INT64_MAX = 2**63 - 1
 _MAX_DIGITS = 32  # int() of a longer text would cost the caller nothing and us much
 
@@ -48,6 +53,8 @@ class _Path:
 
 @functools.lru_cache(maxsize=1024)
 def _match(method: str, path: str) -> _Path | None:
+    if _BAD_ESCAPE.search(path):
+        return None
     pattern = {"POST": _POST, "GET": _GET}.get(method)
     found = pattern.fullmatch(path) if pattern is not None else None
     if found is None:
@@ -74,6 +81,7 @@ class TfsRest:
         self._desk = desk
         self._heavy = heavy
         self._pipeline: Pipeline = desk.pipeline
+        self._examples = ExampleCalls(desk)
 
     def target_of(self, method: str, path: str) -> Target | None:
         """The model that a path names, None if it names none."""
@@ -85,7 +93,11 @@ class TfsRest:
 
     async def __call__(self, exchange: Exchange, call: Call) -> Reply:
         """Answer one call."""
+        if call.method == "OPTIONS":
+            return Reply(preflight_status(call.headers.get("origin")), b"")
         path = _match(call.method, call.path)
+        if path is not None and path.verb in ("classify", "regress"):
+            return Reply(200, await self._answer_examples(exchange, call, path))
         if path is None or path.verb != "predict":
             return self._answer_at_once(exchange, call, path)
         # Set before anything can fail, so that the books name the model of a request that cannot be read.
@@ -94,11 +106,15 @@ class TfsRest:
             form, inputs, route, deadline = await self._read_large(exchange, call, path.target)
         else:
             body = tfs_json.parse_predict(call.body)
-            route, deadline = self._route(exchange, call, path.target, body.signature_name)
+            try:
+                route, deadline = self._route(exchange, call, path.target, body.signature_name)
+            except UnknownSignature:
+                self._refuse_uncarried(exchange.target, body)
+                raise
             form, inputs = body.form, tfs_json.decode_inputs(body, route.signature)
         request = InferRequest(model=path.target.model, inputs=inputs, id=exchange.request_id)
         exchange.answer = answer = await self._pipeline.infer(
-            route, request, deadline=deadline, request_id=exchange.request_id
+            route, request, deadline=deadline, request_id=exchange.request_id, as_is=True
         )
         response = answer.response
         if are_heavy(response.outputs):
@@ -106,12 +122,15 @@ class TfsRest:
             return Reply(200, await self._heavy.run(deadline, encode, response, form))
         return Reply(200, tfs_json.encode_response(response, form))
 
+    async def _answer_examples(self, exchange: Exchange, call: Call, path: _Path) -> bytes:
+        return await self._examples.answer_json(
+            exchange, call.headers, path.target, verb=path.verb, body=call.body
+        )
+
     def _answer_at_once(self, exchange: Exchange, call: Call, path: _Path | None) -> Reply:
         """Whatever asks no backend."""
         if path is not None and call.method == "GET":
             return self._get(exchange, path)
-        if path is not None and path.verb in ("classify", "regress"):
-            raise Unsupported(f"got :{path.verb}, Tandem speaks :predict")
         raise InvalidRequest(f"Malformed request: {call.method} {call.path}")
 
     def _route(
@@ -121,6 +140,16 @@ class TfsRest:
         deadline = self._desk.deadline(call.headers, exchange, None)
         exchange.route = route = self._pipeline.route(target)
         return route, deadline
+
+    def _refuse_uncarried(self, target: Target, body: PredictBody) -> None:
+        """Say what is wrong with inputs for a signature that is there, but that Tandem cannot call."""
+        description = self._pipeline.table.resolve(target).arm.description
+        if description is None or not description.told:
+            return
+        name = target.signature or DEFAULT_SIGNATURE
+        signature = uncarried_signature(description.told, name)
+        if signature is not None:
+            tfs_json.decode_inputs(body, signature)
 
     async def _read_large(
         self, exchange: Exchange, call: Call, asked: Target
@@ -158,18 +187,6 @@ class TfsRest:
             return Reply(200, orjson.dumps({"models": sorted(table.models)}))
         if path.verb == "metadata":
             return Reply(200, tfs_json.encode_metadata(describe_target(table, target)))
-        try:
-            statuses = statuses_of(table, target)
-        except UnknownModel as error:
-            raise InvalidStatus(_unknown_status_text(target)) from error
-        return Reply(200, tfs_json.encode_status(statuses))
-
-
-class InvalidStatus(UnknownModel):
-    """A status question about a model or version that is not here, in TF Serving's words for that."""
-
-
-def _unknown_status_text(target: Target) -> str:
-    if target.version is None:
-        return f"Could not find any versions of model {target.model}"
-    return f"Could not find version {target.version} of model {target.model}"
+        statuses = tfs_statuses(table, target)
+        ready = is_ready(table.model(target.model), target.version)
+        return Reply(200, tfs_json.encode_status(statuses, kserve=(target.model, ready)))

@@ -16,7 +16,7 @@ from gateway._stubs import tfs_wire_pb2 as wire
 from gateway.codecs.tfs_tensor import dtype_name
 from gateway.errors import InvalidRequest
 from gateway.tensors import Array
-from serving.tf_serving.signature import ServedSignature
+from serving.tf_serving.signature import Binding, ServedSignature
 
 __all__ = ["Plan", "classify", "plan_classify", "plan_regress", "read_examples", "regress"]
 
@@ -33,6 +33,11 @@ class Plan:
     signature: ServedSignature
     feed: str
     fetches: tuple[str, ...]
+
+    @property
+    def binding(self) -> Binding:
+        """The input that takes the examples."""
+        return self.signature.inputs[_INPUT]
 
 
 def read_examples(sent: wire.Input) -> Array:

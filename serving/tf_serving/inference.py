@@ -24,7 +24,7 @@ from serving.tf_serving.examples import (
     regress,
 )
 from serving.tf_serving.served import Servable, ServedModels
-from serving.tf_serving.signature import ServedSignature
+from serving.tf_serving.signature import ServedSignature, check_datatype
 
 __all__ = ["answer_classify", "answer_multi", "answer_regress"]
 
@@ -127,7 +127,10 @@ def _check_model(name: str, first: str) -> None:
 def _run(servable: Servable, plans: Sequence[Plan], sent: wire.Input) -> _Ran:
     """Feed the examples to every plan's input and fetch what any of them wants, in one run."""
     examples = read_examples(sent)
-    feeds = tuple(sorted({plan.feed for plan in plans}))
+    bindings = {plan.feed: plan.binding for plan in plans}
+    feeds = tuple(sorted(bindings))
+    for index, feed in enumerate(feeds):
+        check_datatype(index, bindings[feed], "BYTES")
     fetches = tuple(sorted({name for plan in plans for name in plan.fetches}))
     values = servable.evaluate(feeds, fetches, [examples] * len(feeds))
     return _Ran(len(examples), dict(zip(fetches, values, strict=True)))

@@ -14,7 +14,7 @@ from gateway.codecs.tfs_tensor import DATATYPES, dtype_name
 from gateway.errors import InvalidRequest, Unsupported
 from gateway.tensors import Array, Datatype, Tensor
 
-__all__ = ["Binding", "Call", "ServedSignature", "plan_call"]
+__all__ = ["Binding", "Call", "ServedSignature", "check_datatype", "plan_call"]
 
 _METHODS = (
     "tensorflow/serving/predict",
@@ -147,13 +147,18 @@ def _feeds(signature: ServedSignature, given: Mapping[str, Tensor]) -> Iterable[
         if tensor is None:
             yield signature.defaults[alias]
             continue
-        wanted = DATATYPES.get(binding.dtype)
-        if tensor.datatype != wanted:
-            name = _TYPE_NAMES[wanted] if wanted else dtype_name(binding.dtype)
-            raise InvalidRequest(
-                f"Expects arg[{index}] to be {name} but {_TYPE_NAMES[tensor.datatype]} is provided"
-            )
+        check_datatype(index, binding, tensor.datatype)
         yield tensor.array
+
+
+def check_datatype(index: int, binding: Binding, given: Datatype) -> None:
+    """Raise InvalidRequest, in the runtime's words, unless the `index`-th feed takes this datatype."""
+    wanted = DATATYPES.get(binding.dtype)
+    if given != wanted:
+        name = _TYPE_NAMES[wanted] if wanted else dtype_name(binding.dtype)
+        raise InvalidRequest(
+            f"Expects arg[{index}] to be {name} but {_TYPE_NAMES[given]} is provided"
+        )
 
 
 def _set(names: Collection[str]) -> str:

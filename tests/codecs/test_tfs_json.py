@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from gateway.codecs import tfs_json
 from gateway.codecs.lenient_json import read_json
-from gateway.errors import GatewayError, InvalidRequest
+from gateway.codecs.tfs_json_read import is_in_json
+from gateway.errors import GatewayError, InvalidRequest, Unsupported
 from gateway.messages import InferResponse, ModelDescription, VersionStatus
 from gateway.tensors import DTYPES, MAX_RANK, Signature, Tensor
 from tests.codecs.oip_strategies import same_numbers, tensors
@@ -37,7 +38,9 @@ def test_each_type_takes_its_own_values_only() -> None:
             if _is_taken(f'{{"instances":{text}}}', datatype)
         }
         expected = {"integer"}
-        if datatype in ("FP16", "BF16", "FP32", "FP64"):
+        if datatype in ("FP16", "BF16", "UINT16"):
+            expected = set()
+        if datatype in ("FP32", "FP64"):
             expected = {"float", "integer", "whole float"}
         if datatype in ("BOOL", "BYTES"):
             expected = {"BOOL": {"bool"}, "BYTES": {"string"}}[datatype]
@@ -45,7 +48,7 @@ def test_each_type_takes_its_own_values_only() -> None:
 
 
 def _is_taken(body: str, datatype: str) -> bool:
-    with contextlib.suppress(InvalidRequest):
+    with contextlib.suppress(InvalidRequest, Unsupported):
         return bool(read_tensors(body, x=f"{datatype} -1"))
     return False
 
@@ -61,7 +64,7 @@ def test_one_odd_value_among_many_numbers_is_found(datatype: str, odd: str) -> N
 
 
 def test_integers_are_refused_beyond_the_range_of_their_type() -> None:
-    for datatype in ("INT8", "INT16", "INT32", "INT64", "UINT8", "UINT16", "UINT32", "UINT64"):
+    for datatype in ("INT8", "INT16", "INT32", "INT64", "UINT8", "UINT32", "UINT64"):
         limits = np.iinfo(datatype.lower())
         kept = read(f'{{"instances":[{limits.min},{limits.max},1]}}', x=datatype)
         assert kept == {"x": [limits.min, limits.max, 1]}
@@ -130,7 +133,7 @@ def test_a_tensor_has_at_most_so_many_dimensions() -> None:
             for depth in (MAX_RANK + 1, 100_000):
                 deeper = "[" * depth + leaf + "]" * depth
                 message = refusal(f'{{"{form}":{deeper}}}', x="FP32")
-                assert message.startswith("tensor parsing error: x: got lists nested deeper than")
+                assert message == "tensor parsing error: x"
 
 
 def test_columns_say_which_of_several_inputs_is_wrong() -> None:
@@ -174,6 +177,8 @@ def test_what_is_written_can_be_sent_back(tensor: Tensor, form: Any, named: bool
     """Every value but the bits of NaN, and the shape of nothing, survives JSON."""
     if form == "row" and (not tensor.shape or not tensor.array.size):
         return
+    if not is_in_json(tensor.datatype):
+        return  # answered in JSON, but not taken
     answer = InferResponse(model="m", version="1", outputs=(tensor,))
     values = next(iter(_object(tfs_json.encode_response(answer, form)).values()))
     key = "instances" if form == "row" else "inputs"
@@ -225,7 +230,7 @@ def test_any_body_is_read_or_refused_with_our_error(document: Any, wanted: Signa
     body = tfs_json.parse_predict(json.dumps(document).encode())
     try:
         tensors_ = tfs_json.decode_inputs(body, wanted)
-    except InvalidRequest:
+    except (InvalidRequest, Unsupported):
         return
     assert [tensor.name for tensor in tensors_] == list(wanted.inputs)
     for tensor in tensors_:

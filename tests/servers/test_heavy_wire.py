@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from gateway import errors
 from gateway.errors import GatewayError
 from gateway.servers.heavy_wire import COUNT, dump, exhaust, head, load, sizes_of
-from gateway.servers.tfs_rest import InvalidStatus
+from gateway.servers.statuses import UnknownStatus
 from gateway.tensors import DTYPES, Array, Datatype, Tensor
 
 
@@ -80,16 +80,21 @@ def test_the_head_tells_the_sizes(parts: list[bytes]) -> None:
 
 
 @pytest.mark.parametrize(
-    "kind", [*(getattr(errors, name) for name in errors.__all__), InvalidStatus]
+    "kind", [*(getattr(errors, name) for name in errors.__all__), UnknownStatus]
 )
 def test_every_error_arrives_whole(kind: type[GatewayError]) -> None:
     extra: dict[str, object] = (
         {"retry_after_s": 7.0} if issubclass(kind, errors.GatewayBusy) else {}
     )
-    extra |= {"code": "ABORTED"} if issubclass(kind, errors.BackendRefused) else {}
+    if issubclass(kind, errors.BackendRefused):
+        extra |= {"code": "ABORTED", "details": "no"}
     make: Callable[..., GatewayError] = kind
     sent = make("wrong", path="inputs[1].shape", **extra)
     found = crossed(sent)
     assert type(found) is kind
     assert str(found) == str(sent) == "inputs[1].shape: wrong"
-    assert vars(found) == vars(sent) == {"message": "wrong", "path": "inputs[1].shape", **extra}
+    assert (
+        vars(found)
+        == vars(sent)
+        == {"message": "wrong", "path": "inputs[1].shape", "hint": "", **extra}
+    )

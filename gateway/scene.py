@@ -1,0 +1,109 @@
+"""What does a request find when it comes in? The table, and for each arm what it has at run time.
+
+A scene is replaced as a whole and never changed in place, but for what it remembers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from gateway.batching.key import BatchKey
+from gateway.batching.queue import BatchQueue
+from gateway.errors import InvalidRequest
+from gateway.ports import Backend
+from gateway.routing.table import Arm, Decision, RouteTable
+from gateway.shadow.mirror import Mirror
+from gateway.telemetry.instruments import Tally
+from gateway.telemetry.metrics import ArmMetrics
+from gateway.tensors import Signature, Tensor, check_inputs, rows_of
+from gateway.values import value_class
+
+__all__ = ["Lane", "Route", "Scene"]
+
+_MAX_FITTING = 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lane:
+    """What an arm has at run time: its queue, its metrics with the labels bound, and its backend.
+
+    A lane lives as long as the signatures of its arm stay the same, so that a key which was found to
+    fit once need not be checked again: `_fitting` holds the latest of them.
+    """
+
+    model: str
+    queue: BatchQueue
+    metrics: ArmMetrics
+    backend: Backend
+    _fitting: set[BatchKey] = field(default_factory=set, compare=False, repr=False)
+
+    def check(self, key: BatchKey, signature: Signature, inputs: tuple[Tensor, ...]) -> int:
+        """Check a request against the signature and return its rows (1 if it has no batch dimension).
+
+        Raises:
+            InvalidRequest: the inputs or the outputs asked for do not fit the signature.
+        """
+        if key in self._fitting:
+            return rows_of(signature, inputs)
+        rows = check_inputs(self.model, signature, inputs)
+        _check_wanted(self.model, signature, key.outputs)
+        if len(self._fitting) >= _MAX_FITTING:  # sequences come in many lengths
+            self._fitting.clear()
+        self._fitting.add(key)
+        return rows
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scene:
+    """Everything a request reads: the table, and for each (model, arm) its lane and each shadow its mirror."""
+
+    table: RouteTable = field(default_factory=RouteTable)
+    lanes: Mapping[tuple[str, str], Lane] = field(default_factory=dict)
+    mirrors: Mapping[tuple[str, str], Mirror] = field(default_factory=dict)
+    routes: dict[tuple[str, str, str, str], Route] = field(default_factory=dict, compare=False)
+    """Those taken before, by model, arm, why and signature: as many as the configuration has."""
+
+    def route(self, decision: Decision, signature: Signature) -> Route:
+        """The decision, with what it needs of this scene."""
+        arm = decision.arm
+        lane = self.lanes[arm.model, arm.name]
+        return Route(
+            decision=decision,
+            signature=signature,
+            lane=lane,
+            mirrors=tuple([self.mirrors[arm.model, s.arm.name] for s in decision.shadows]),
+            assigned=lane.metrics.assigned(decision.why),
+        )
+
+
+@value_class(kw_only=True)
+class Route:
+    """A decision, with the lane and the mirrors that were current when it was made.
+
+    `assigned` counts the requests that took it.
+    """
+
+    decision: Decision
+    signature: Signature
+    lane: Lane
+    mirrors: tuple[Mirror, ...]
+    assigned: Tally
+
+    @property
+    def arm(self) -> Arm:
+        """The arm that will answer."""
+        return self.decision.arm
+
+
+def _check_wanted(model: str, signature: Signature, outputs: tuple[str, ...]) -> None:
+    for index, name in enumerate(outputs):
+        if name not in signature.outputs:
+            raise InvalidRequest(
+                f"output tensor alias not found in signature: {name}"
+                f" Outputs expected to be in the set {{{','.join(sorted(signature.outputs))}}}."
+                f" (model {model})",
+                path=f"outputs[{index}]",
+            )
+        if name in outputs[:index]:
+            raise InvalidRequest(f"duplicate output tensor alias: {name}", path=f"outputs[{index}]")

@@ -1,0 +1,162 @@
+"""Does a gateway answer as the real TensorFlow Serving did, for every recorded call?
+
+    .venv/bin/python -m tests.golden.replay 127.0.0.1:8500     # the address of a stand-in with the models
+
+Prints how many answers of each kind agree, and every one that does not.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import tempfile
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import grpc
+
+from gateway._stubs import tfs_wire_pb2 as wire
+from tests.golden.compare import grpc_disagreement, rest_disagreement
+from tests.golden.exchanges import (
+    GrpcExchange,
+    RestExchange,
+    differences,
+    grpc_exchanges,
+    rest_exchanges,
+)
+from tests.golden.raw_http import send
+from tests.golden.stack import gateway_before
+
+TIMEOUT_S = 60
+COUNTED = frozenset(
+    (
+        *("predict", "classify", "regress", "status", "metadata"),
+        *("Predict", "Classify", "Regress", "MultiInference", "GetModelMetadata", "GetModelStatus"),
+    )
+)
+"""The kinds of calls whose agreement is measured; for the others there is the table of differences."""
+
+_PREDICT = "/tensorflow.serving.PredictionService/Predict"
+_RESET_COUNTER = wire.PredictRequest(
+    model_spec=wire.ModelSpec(name="counter", signature_name="reset_counter")
+).SerializeToString()
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What came of one call. `disagreement` is "" where the answer is the recorded one."""
+
+    protocol: str
+    id: int
+    group: str
+    kind: str
+    disagreement: str
+
+    @property
+    def agrees(self) -> bool:
+        """Whether the answer is the recorded one."""
+        return not self.disagreement
+
+
+async def replay(address: str, config: Path) -> list[Verdict]:
+    """Ask a gateway in front of the stand-in at `address` everything that was recorded, in order."""
+    verdicts: list[Verdict] = []
+    exchanges = rest_exchanges()
+    for cors in (False, True):
+        async with gateway_before(address, config, cors=cors) as gateway:
+            asked = [exchange for exchange in exchanges if exchange.has_cors == cors]
+            await _reset_counter(gateway.addresses["grpc"])
+            verdicts += await _replay_rest(gateway.addresses["rest"], asked)
+            if not cors:
+                await _reset_counter(gateway.addresses["grpc"])
+                verdicts += await _replay_grpc(gateway.addresses["grpc"], grpc_exchanges())
+    return verdicts
+
+
+async def _reset_counter(address: str) -> None:
+    """Begin where the recorded servers began: just started."""
+    async with grpc.aio.insecure_channel(address) as channel:
+        predict: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(_PREDICT)
+        await predict(_RESET_COUNTER, timeout=TIMEOUT_S)
+
+
+async def _replay_rest(address: str, exchanges: Iterable[RestExchange]) -> list[Verdict]:
+    verdicts = []
+    for exchange in exchanges:
+        try:
+            found = rest_disagreement(exchange, await send(address, exchange))
+        except (OSError, EOFError, TimeoutError) as error:
+            found = f"no answer: {error!r}"
+        verdicts.append(Verdict("rest", exchange.id, exchange.group, exchange.kind, found))
+    return verdicts
+
+
+async def _replay_grpc(address: str, exchanges: Iterable[GrpcExchange]) -> list[Verdict]:
+    verdicts = []
+    async with grpc.aio.insecure_channel(address) as channel:
+        for exchange in exchanges:
+            found = await _ask(channel, exchange)
+            verdicts.append(Verdict("grpc", exchange.id, exchange.group, exchange.kind, found))
+    return verdicts
+
+
+async def _ask(channel: grpc.aio.Channel, exchange: GrpcExchange) -> str:
+    call: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(exchange.method)
+    try:
+        response = await call(exchange.request, timeout=TIMEOUT_S)
+    except grpc.aio.AioRpcError as error:
+        return grpc_disagreement(exchange, error.code().name, error.details() or "", None)
+    return grpc_disagreement(exchange, "OK", "", response)
+
+
+def agreement(verdicts: Sequence[Verdict]) -> float:
+    """Which part of the answers agree, of the kinds that count: not those about HTTP or reloading."""
+    counted = [verdict for verdict in verdicts if verdict.kind in COUNTED]
+    return sum(verdict.agrees for verdict in counted) / len(counted)
+
+
+def summary(verdicts: Sequence[Verdict], explained: frozenset[tuple[str, int]]) -> str:
+    """How many agree of each kind, and every disagreement; `explained` are those with a reason."""
+    total, agreed, on_purpose = Counter[str](), Counter[str](), Counter[str]()
+    lines = []
+    for verdict in verdicts:
+        kind = f"{verdict.protocol} {verdict.kind}"
+        total[kind] += 1
+        agreed[kind] += verdict.agrees
+        known = (verdict.protocol, verdict.id) in explained
+        on_purpose[kind] += known and not verdict.agrees
+        if not verdict.agrees:
+            mark = "on purpose" if known else "DISAGREES"
+            lines.append(f"{mark} {kind} {verdict.id} {verdict.group}: {verdict.disagreement}")
+    table = [
+        f"{kind:24} {agreed[kind]:5} of {total[kind]:5} agree, {on_purpose[kind]:4} differ on purpose"
+        for kind in sorted(total)
+    ]
+    whole = f"{'all':24} {agreed.total():5} of {total.total():5} agree; of the kinds that count"
+    whole += f" {agreement(verdicts):.2%}"
+    return "\n".join([*table, whole, "", *lines, ""])
+
+
+def explained() -> frozenset[tuple[str, int]]:
+    """The calls that the table of differences names, by protocol and id."""
+    found: set[tuple[str, int]] = set()
+    for difference in differences():
+        found |= {("rest", number) for number in difference.rest}
+        found |= {("grpc", number) for number in difference.grpc}
+    return frozenset(found)
+
+
+def main() -> None:
+    """Replay the record through a gateway in front of the stand-in that the command line names."""
+    parser = argparse.ArgumentParser(prog="python -m tests.golden.replay")
+    parser.add_argument("address", help="a TensorFlow Serving, or the stand-in, with the models")
+    address = parser.parse_args().address
+    with tempfile.TemporaryDirectory() as directory:
+        verdicts = asyncio.run(replay(address, Path(directory) / "tandem.toml"))
+    print(summary(verdicts, explained()))  # noqa: T201 - a command line
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,100 @@
+"""Does Tandem answer as the real TensorFlow Serving did, but for what it does otherwise on purpose?"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import subprocess
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from serving.tf_serving.config import render
+from tests.golden.exchanges import differences, grpc_exchanges, rest_exchanges
+from tests.golden.replay import Verdict, agreement, explained, replay, summary
+from tests.golden.stack import served_models
+from tests.serving.tf_serving.conftest import StandInProcess
+
+pytestmark = pytest.mark.slow
+
+BUILD_TIMEOUT_S = 300
+
+
+@pytest.fixture(scope="module")
+def models(root: Path, tf_python: Path) -> Path:
+    """The like of the recorded models; built once for a version of the program that makes them."""
+    made = root / ".tandem" / "golden_models"
+    made.parent.mkdir(exist_ok=True)
+    with (made.parent / "golden_models.lock").open(
+        "w"
+    ) as lock:  # several runs may share a checkout
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        subprocess.run(
+            [tf_python, "-m", "tests.golden.make_models", made],
+            cwd=root,
+            check=True,
+            capture_output=True,
+            timeout=BUILD_TIMEOUT_S,
+        )
+    return made
+
+
+@pytest.fixture(scope="module")
+def stand_in(
+    models: Path, root: Path, tf_python: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
+    """The address of a stand-in that serves them."""
+    file = tmp_path_factory.mktemp("stand_in") / "models.config"
+    file.write_text(render(served_models(models)))
+    process = StandInProcess(
+        tf_python,
+        root,
+        "serving.tf_serving.local",
+        ["--model-config-file", str(file), "--port", "0"],
+    )
+    try:
+        yield process.address
+    finally:
+        process.close()
+
+
+@pytest.fixture(scope="module")
+def verdicts(
+    stand_in: str, root: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Sequence[Verdict]:
+    """What came of every recorded call; the summary is left in .tandem/golden_replay.txt."""
+    config = tmp_path_factory.mktemp("gateway") / "tandem.toml"
+    found = asyncio.run(replay(stand_in, config))
+    (root / ".tandem" / "golden_replay.txt").write_text(summary(found, explained()))
+    return found
+
+
+def test_every_recorded_call_is_asked(verdicts: Sequence[Verdict]) -> None:
+    assert len(verdicts) == len(rest_exchanges()) + len(grpc_exchanges())
+
+
+def test_nearly_every_answer_is_the_real_one(verdicts: Sequence[Verdict]) -> None:
+    assert agreement(verdicts) >= 0.97
+
+
+def test_every_other_answer_has_its_reason(verdicts: Sequence[Verdict]) -> None:
+    known = explained()
+    assert [v for v in verdicts if not v.agrees and (v.protocol, v.id) not in known] == []
+
+
+def test_every_difference_in_the_table_is_one(verdicts: Sequence[Verdict]) -> None:
+    agreeing = {(verdict.protocol, verdict.id) for verdict in verdicts if verdict.agrees}
+    assert sorted(explained() & agreeing) == []
+
+
+def test_the_table_names_recorded_calls_once_and_with_a_reason() -> None:
+    table = differences()
+    assert all(difference.why for difference in table)
+    for protocol, recorded in (
+        ("rest", {exchange.id for exchange in rest_exchanges()}),
+        ("grpc", {exchange.id for exchange in grpc_exchanges()}),
+    ):
+        named = [number for entry in table for number in getattr(entry, protocol)]
+        assert sorted(set(named) - recorded) == []
+        assert len(named) == len(set(named))

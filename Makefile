@@ -31,7 +31,7 @@ TORCH_LOCK := serving/torch_server/requirements$(if $(filter gpu,$(TORCH)),.gpu)
 TORCH_BACKEND := $(if $(UV_FIND_LINKS)$(filter gpu,$(TORCH)),,--torch-backend cpu)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup store test test-fast check lint format demo up lock k8s-validate clean
+.PHONY: help setup store test test-fast test-peers check lint format demo up lock k8s-validate clean
 
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 15
@@ -108,6 +108,10 @@ store: setup ## build the models that are not built yet, and pass them through t
 
 test: setup store ## set everything up and run every test
 	@$(BIN)/pytest $(ARGS)
+
+test-peers: setup store ## one suite against the real Triton, MLServer and TorchServe, installed first
+	@tests/peers/install.sh
+	@$(BIN)/pytest -m peers tests/contracts $(ARGS)
 
 test-fast: setup ## the tests that take no second
 	@$(BIN)/pytest -m 'not slow and not e2e' $(ARGS)

@@ -2,7 +2,7 @@
 
 Used only where a backend is called, as `with map_errors(...)` around the one await:
 
-    UNAVAILABLE, a closed channel    -> BackendUnavailable
+    UNAVAILABLE, a closed channel    -> BackendUnavailable (BackendBusy where Triton says its queue is full)
     DEADLINE_EXCEEDED                -> BackendTimeout
     RESOURCE_EXHAUSTED               -> BackendBusy
     INVALID_ARGUMENT, OUT_OF_RANGE,
@@ -44,6 +44,8 @@ _INPUT_AT_FAULT = frozenset(
         grpc.StatusCode.FAILED_PRECONDITION,
     }
 )
+# Triton's words for a queue that has no room, or where a request waited too long: it is there, and busy.
+_FULL = ("Exceeds maximum queue size", "Request timeout expired")
 
 
 @contextmanager
@@ -100,6 +102,8 @@ def _translate(exc: grpc.aio.AioRpcError, where: str) -> GatewayError:
     details = exc.details() or "no details"
     code = exc.code()
     if code is grpc.StatusCode.UNAVAILABLE:
+        if any(text in details for text in _FULL):
+            return BackendBusy(f"{where} is full: {details}")
         return BackendUnavailable(f"{where} cannot be reached: {details}")
     if code is grpc.StatusCode.DEADLINE_EXCEEDED:
         return BackendTimeout(f"{where} did not answer in time: {details}")

@@ -7,8 +7,8 @@ become:
                the model takes at once
     describe   ModelMetadata; before it ServerMetadata, for what the server can do, and after it
                ModelConfig where there is one
-    versions   RepositoryIndex; where the server has none, the versions in ModelMetadata, and
-               ModelReady of each
+    versions   RepositoryIndex; where the server has none, or keeps it from us, the versions in
+               ModelMetadata, and ModelReady of each
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from gateway.codecs.oip_parameters import narrowed
 from gateway.errors import (
     BackendInvalid,
     BackendRefused,
+    BackendUnavailable,
     CallerError,
 )
 from gateway.messages import (
@@ -56,6 +57,8 @@ _METHODS = (
     "ServerMetadata",
 )
 _LOOKUP_TIMEOUT_S = 10.0
+_NO_SUCH_METHOD = ("PERMISSION_DENIED", "UNAUTHENTICATED", "UNIMPLEMENTED")
+_RESTRICTED = "This protocol is restricted"  # Triton keeps it from us, and says UNAVAILABLE
 
 
 class OipBackend:
@@ -134,7 +137,10 @@ class OipBackend:
         try:
             return await self._versions_from_index(model, deadline)
         except BackendRefused as error:
-            if error.code != grpc.StatusCode.UNIMPLEMENTED.name:
+            if error.code not in _NO_SUCH_METHOD:
+                raise
+        except BackendUnavailable as error:
+            if _RESTRICTED not in str(error):
                 raise
         return await self._versions_from_metadata(model, deadline)
 
@@ -156,7 +162,7 @@ class OipBackend:
             with map_errors(self.name, model):
                 answer = await self._call("ServerMetadata", b"", deadline)
         except BackendRefused as error:
-            if error.code != grpc.StatusCode.UNIMPLEMENTED.name:
+            if error.code not in _NO_SUCH_METHOD:
                 raise
             return Traits()
         with self._reading("ServerMetadata", model):

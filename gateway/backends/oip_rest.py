@@ -7,8 +7,8 @@ What the port's methods become:
                than the model takes at once
     describe   GET /v2/models/M[/versions/V]; before it /v2, for what the server can do, and after it
                …/config where there is one
-    versions   POST /v2/repository/index; where the server has none, the versions in the metadata, and
-               GET …/ready of each
+    versions   POST /v2/repository/index; where the server has none, or keeps it from us, the versions
+               in the metadata, and GET …/ready of each
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ __all__ = ["OipRestBackend"]
 _LOOKUP_TIMEOUT_S = 10.0
 _HEADER_LENGTH: Final = "inference-header-content-length"
 _JSON = {"Content-Type": "application/json"}
-_NO_SUCH_ROUTE = (400, 404, 405, 501)
+_NO_SUCH_ROUTE = (400, 401, 403, 404, 405, 501)  # or one that is kept from us, as Triton's can be
 _OK = 200
 
 

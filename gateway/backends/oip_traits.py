@@ -37,7 +37,8 @@ def traits_of(metadata: ServerMetadata) -> Traits:
     spoken = {extension.partition("(")[0] for extension in metadata.extensions}
     return Traits(
         binary_data="binary_tensor_data" in spoken,
-        wide_parameters="parameters" in spoken,
+        # Triton advertises them, and 2.51 refuses an uint64.
+        wide_parameters="parameters" in spoken and metadata.name != "triton",
         has_config="model_configuration" in spoken,
     )
 

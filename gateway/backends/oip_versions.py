@@ -36,10 +36,11 @@ def statuses_of(
 
 
 def _status(entry: IndexedModel) -> VersionStatus:
-    failed = entry.state == "UNAVAILABLE" and entry.reason not in ("", _UNLOADED)
+    state = entry.state.rpartition(".")[2]  # MLServer's gRPC spells it "State.READY"
+    failed = state == "UNAVAILABLE" and entry.reason not in ("", _UNLOADED)
     return VersionStatus(
         version=entry.version,
-        state=_STATES.get(entry.state, "END"),
+        state=_STATES.get(state, "END"),
         error_code="UNAVAILABLE" if failed else "OK",
         error_message=entry.reason if failed else "",
     )

@@ -1,0 +1,74 @@
+"""What does not fit a TF Serving's signature is TF Serving's to judge, alone and unseen by shadows."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import grpc
+
+from gateway.messages import InferRequest, InferResponse
+from tests.fakes.arithmetic import Refusal
+from tests.fakes.gateways import MODELS, Stack, running
+
+SHADOWED = """
+[[models.floats.shadow]]
+arm = "torch"
+sample_ratio = 1.0
+"""
+TO_TF = {"x-tandem-arm": "tf"}
+PREDICT = "/v1/models/floats:predict"
+
+
+def test_a_shape_that_does_not_fit_is_sent_alone_and_not_mirrored(tmp_path: Path) -> None:
+    async def scenario(stack: Stack) -> None:
+        fitting = b'{"instances": [[1, 2, 3, 4]]}'
+        odd = b'{"instances": [[1, 2, 3]]}'
+        answers = await asyncio.gather(
+            *[stack.rest.post(PREDICT, content=body, headers=TO_TF) for body in (fitting, odd) * 4]
+        )
+        assert [answer.json()["predictions"] for answer in answers] == [
+            [[3, 5, 7, 9]],
+            [[3, 5, 7]],
+        ] * 4
+        shapes = [request.inputs[0].shape for request in stack.backends["tf"].requests]
+        assert shapes.count((1, 3)) == 4
+        mirrored = [request.inputs[0].shape for request in stack.backends["torch"].requests]
+        assert (1, 3) not in mirrored
+
+    asyncio.run(_against(tmp_path, scenario))
+
+
+def test_what_the_backend_says_is_told_word_for_word(tmp_path: Path) -> None:
+    async def refuse(_: InferRequest) -> InferResponse | None:
+        raise Refusal(grpc.StatusCode.FAILED_PRECONDITION, "Matrix size-incompatible\n\t [[node]]")
+
+    async def scenario(stack: Stack) -> None:
+        stack.backends["tf"].fault = refuse
+        answer = await stack.rest.post(
+            PREDICT, content=b'{"instances": [[1, 2, 3]]}', headers=TO_TF
+        )
+        assert answer.status_code == 400
+        assert answer.json() == {"error": "Matrix size-incompatible\n\t [[node]]"}
+        assert stack.count("tandem_requests_total", reason="input_refused", arm="tf") == 1
+
+    asyncio.run(_against(tmp_path, scenario))
+
+
+def test_answers_can_be_read_by_other_pages_only_where_that_is_set(tmp_path: Path) -> None:
+    async def asked(settings: str) -> list[str | None]:
+        async with running(tmp_path / "tandem.toml", settings=settings) as stack:
+            answers = [
+                await stack.rest.get(path)
+                for path in ("/v1/models/floats", "/v1/models/none", "/v2/health/live")
+            ]
+        return [answer.headers.get("access-control-allow-origin") for answer in answers]
+
+    assert asyncio.run(asked("")) == [None, None, None]
+    assert asyncio.run(asked("[rest]\ncors = true\n")) == ["*", "*", None]
+
+
+async def _against(tmp_path: Path, scenario: Any) -> None:
+    async with running(tmp_path / "tandem.toml", models=MODELS + SHADOWED) as stack:
+        await scenario(stack)

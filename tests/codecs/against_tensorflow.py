@@ -8,6 +8,7 @@ Ends with a line that counts what was compared, or with an AssertionError.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -196,7 +197,9 @@ def compare_metadata() -> None:
     assert found.signature_def["s"] == expected
     packed = get_model_metadata_pb2.GetModelMetadataResponse(model_spec=real.model_spec)
     packed.metadata["signature_def"].Pack(found)
-    assert tfs_proto.decode_metadata(packed.SerializeToString()) == description
+    read = tfs_proto.decode_metadata(packed.SerializeToString())
+    assert get_model_metadata_pb2.SignatureDefMap.FromString(read.told) == found
+    assert replace(read, checks_itself=False, told=b"") == description
     asked = get_model_metadata_pb2.GetModelMetadataRequest(metadata_field=["signature_def"])
     asked.model_spec.name = "m"
     asked.model_spec.version_label = "stable"

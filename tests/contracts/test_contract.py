@@ -7,92 +7,23 @@ them and runs this.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
 
-import grpc
-import httpx
 import numpy as np
 import pytest
 
 from gateway.app import Gateway
 from gateway.backends.make import make_backend
-from gateway.codecs import oip_json, oip_proto, tfs_proto
+from gateway.codecs import oip_json, tfs_proto
 from gateway.control.source import ConfigFile, parse
 from gateway.errors import UnknownModel
-from gateway.messages import Deadline, InferRequest, InferResponse, Parameter
-from gateway.tensors import DTYPES, Datatype, Tensor
+from gateway.messages import Deadline, InferRequest, Parameter
+from gateway.tensors import Tensor
+from tests.contracts.front import Call, assert_species, edge_values, flowers, front, rows
 from tests.contracts.ways import Way
-from tests.fakes.gateways import until
-from tests.peers.models import INPUTS, ROOT
+from tests.peers.models import INPUTS
 
 pytestmark = pytest.mark.peers
-
-TEST_SET = (
-    np.load(ROOT / "model_store" / "iris" / "1" / "test_set.npz")
-    if (ROOT / "model_store" / "iris" / "1" / "test_set.npz").exists()
-    else {}
-)
-TOLERANCE = 5e-5
-
-Call: TypeAlias = "grpc.aio.UnaryUnaryMultiCallable[bytes, bytes]"
-
-
-@dataclass
-class Front:
-    """A running gateway, and how to call it."""
-
-    gateway: Gateway
-    rest: httpx.AsyncClient
-    channel: grpc.aio.Channel
-
-    async def infer(self, model: str, *inputs: Tensor) -> InferResponse:
-        """Over the Open Inference Protocol's gRPC, bit for bit."""
-        request = oip_proto.encode_request(InferRequest(model=model, inputs=inputs))
-        call: Call = self.channel.unary_unary("/inference.GRPCInferenceService/ModelInfer")
-        return oip_proto.decode_response(await call(request, timeout=60))
-
-
-@asynccontextmanager
-async def front(settings: str, way: Way, folder: Path) -> AsyncIterator[Front]:
-    """A gateway of these settings whose arms are all ready."""
-    path = folder / "tandem.toml"
-    path.write_text(settings)
-    file = ConfigFile(path)
-    async with AsyncExitStack() as stack:
-        gateway = await stack.enter_async_context(Gateway(file, file.load()))
-        rest = f"http://{gateway.addresses['rest']}"
-        client = await stack.enter_async_context(httpx.AsyncClient(base_url=rest, timeout=60))
-        options = [("grpc.max_receive_message_length", -1)]
-        channel = grpc.aio.insecure_channel(gateway.addresses["grpc"], options)
-        await stack.enter_async_context(channel)
-        table = gateway.pipeline.table
-        assert set(table.models) == set(way.models)
-        await until(lambda: not not_ready(gateway))
-        yield Front(gateway, client, channel)
-
-
-def not_ready(gateway: Gateway) -> list[str]:
-    """What the arms say that keeps them from being ready."""
-    models = gateway.pipeline.table.models.values()
-    return [arm.error for routes in models for arm in routes.arms.values() if not arm.is_ready]
-
-
-def rows(count: int = 30) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
-    """Flowers, and at most thirty of them."""
-    return np.ascontiguousarray(TEST_SET["input/x"][:count], np.float32)
-
-
-def flowers(count: int = 30) -> Tensor:
-    return Tensor("x", "FP32", rows(count))
-
-
-def assert_species(logits: object, count: int = 30) -> None:
-    expected = TEST_SET["expected/logits"][:count]
-    np.testing.assert_allclose(np.array(logits), expected, atol=TOLERANCE, rtol=TOLERANCE)
 
 
 class TestAnswers:
@@ -188,8 +119,7 @@ class TestBatches:
         self, settings: str, way: Way, tmp_path: Path
     ) -> None:
         """Running sums over two callers' numbers would be wrong for the second."""
-        if "whole" not in way.models:
-            pytest.skip(f"{way.peer} cannot say that a model has no rows")
+        way.require("whole")  # the others cannot say that a model has no rows
 
         async def story() -> None:
             async with front(settings, way, tmp_path) as to:
@@ -202,30 +132,12 @@ class TestBatches:
         asyncio.run(story())
 
 
-def edge_values(datatype: Datatype, way: Way) -> Tensor:
-    """Two rows of the values where a datatype goes wrong first."""
-    dtype: Any = DTYPES[datatype]
-    if datatype == "BYTES":
-        odd = b"\x00\xff" if way.exact else "caf\u00e9".encode()
-        array = np.array([[b"", b"one"], [odd, b"x" * 300]], dtype=np.object_)
-    elif datatype == "BOOL":
-        array = np.array([[True, False], [False, True]])
-    elif dtype.kind in "iu":
-        limits = np.iinfo(dtype)
-        array = np.array([[limits.min, limits.max], [0, 1]], dtype)
-    else:
-        largest = float(np.finfo(dtype).max)
-        infinite = np.inf if way.exact else 0.5  # JSON has no word for it
-        nan = np.nan if way.exact and way.has_nan else -1.5
-        array = np.array([[infinite, nan], [-0.0, largest]], dtype)
-    return Tensor(datatype.lower(), datatype, array)
-
-
 class TestDatatypes:
     def test_every_datatype_passes_there_and_back(
         self, settings: str, way: Way, tmp_path: Path
     ) -> None:
         """Bit for bit where the server takes raw bytes, by value where it takes JSON only."""
+        way.require("kinds")
         inputs = tuple(
             edge_values(kind, way)  # type: ignore[arg-type]  # of the closed set
             for kind, _ in INPUTS["kinds"].values()
@@ -335,13 +247,14 @@ class TestErrors:
         self, settings: str, way: Way, tmp_path: Path
     ) -> None:
         """The next request is answered; the error is the backend's (a 4xx where it says so itself)."""
+        way.require("picky")
 
         async def story() -> None:
             async with front(settings, way, tmp_path) as to:
                 body = {"instances": [[-1.0]]}
                 answer = await to.rest.post("/v1/models/picky:predict", json=body)
                 assert answer.status_code in (400, 500, 503), answer.text
-                assert "peer" in answer.json()["error"]
+                assert answer.json()["error"]
                 answer = await to.rest.post("/v1/models/picky:predict", json={"instances": [[2.0]]})
                 assert answer.json() == {"predictions": [[2.0]]}
 

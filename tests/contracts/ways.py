@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import pytest
+
 from tests.peers.models import INPUTS, OUTPUTS
 from tests.peers.start import Peer
 
@@ -43,6 +45,11 @@ class Way:
     exact: bool = True
     has_versions: bool = True
 
+    def require(self, model: str) -> None:
+        """Skip where the server does not serve a model."""
+        if model not in self.models:
+            pytest.skip(f"{self.peer} does not serve {model!r}")
+
     def settings(self, peer: Peer) -> str:
         """The file of a gateway in front of the running server."""
         lines = [
@@ -73,6 +80,9 @@ def _specs(specs: Mapping[str, tuple[str, list[int]]]) -> str:
 
 
 WAYS = (
+    Way(name="tensorflow", peer="tensorflow", kind="tfserving", protocol="grpc", models=("iris",)),
+    Way(name="torch-grpc", peer="torch", kind="oip", protocol="grpc", models=("iris",)),
+    Way(name="torch-rest", peer="torch", kind="oip", protocol="rest", models=("iris",)),
     Way(
         name="triton-grpc",
         peer="triton",

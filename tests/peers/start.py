@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import sysconfig
 import urllib.error
 import urllib.request
@@ -123,6 +124,28 @@ def _mlserver(home: Path) -> _Start:
     )
 
 
+def _torch(_home: Path) -> _Start:
+    peer = Peer(rest=f"127.0.0.1:{free_port()}", grpc=f"127.0.0.1:{free_port()}")
+    argv = [str(ROOT / ".venv-torch" / "bin" / "python"), "-m", "serving.torch_server"]
+    argv += ["--model-store", str(ROOT / "model_store"), "--threads", "1"]
+    argv += ["--grpc", peer.grpc, "--rest", peer.rest]
+    return _Start(argv, peer, [f"http://{peer.rest}/v2/models/iris/ready"], {})
+
+
+def _tensorflow(home: Path) -> _Start:
+    store = ROOT / "model_store"
+    config = home / "models.config"
+    argv = [sys.executable, "-m", "serving.tf_serving.config", "--store", str(store)]
+    config.write_bytes(
+        subprocess.run([*argv, "--model", "iris"], cwd=ROOT, check=True, capture_output=True).stdout
+    )
+    peer = Peer(grpc=f"127.0.0.1:{free_port()}")
+    host, port = peer.grpc.split(":")
+    argv = [str(ROOT / ".venv-tf" / "bin" / "python"), "-m", "serving.tf_serving.local"]
+    argv += ["--model-config-file", str(config), "--host", host, "--port", port]
+    return _Start(argv, peer, [], {})  # it has no REST to ask: the gateway waits for it
+
+
 def _told(specs: Mapping[str, tuple[str, list[int]]]) -> list[dict[str, object]]:
     return [
         {"name": name, "datatype": kind, "shape": shape} for name, (kind, shape) in specs.items()
@@ -133,12 +156,17 @@ PEERS: Mapping[str, Callable[[Path], _Start]] = {
     "torchserve": _torchserve,
     "triton": _triton,
     "mlserver": _mlserver,
+    "torch": _torch,
+    "tensorflow": _tensorflow,
 }
 
 
 def missing(name: str) -> str:
     """Why this peer cannot be started here, "" if it can."""
-    if not (ROOT / f".venv-peer-{name}" / "ready").exists():
+    ours = {"torch": ".venv-torch", "tensorflow": ".venv-tf"}
+    if name in ours and not (ROOT / ours[name]).exists():
+        return f"{ours[name]} is missing: run `make setup`"
+    if name not in ours and not (ROOT / f".venv-peer-{name}" / "ready").exists():
         return f"{name} is not installed: run tests/peers/install.sh {name}"
     if name == "torchserve" and shutil.which("java") is None:
         return "torchserve needs java (Debian: openjdk-17-jre-headless)"

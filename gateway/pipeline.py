@@ -27,6 +27,8 @@ from gateway.values import value_class
 
 __all__ = ["Answer", "Lane", "Pipeline", "Route", "Scene"]
 
+_MATRIX = 2
+
 EncodeFor: TypeAlias = Callable[[str, str], bytes]
 """Writes a message for a backend, given the name and version under which it knows the model."""
 
@@ -149,7 +151,7 @@ class Pipeline:
         try:
             rows = lane.check(key, signature, request.inputs)
         except InvalidRequest:
-            if not (as_is and arm.checks_itself):
+            if not (as_is and arm.checks_itself and _is_harmless(signature, request.inputs)):
                 raise
             key, inputs, rows, mirrors = _alone(key, request), request.inputs, 1, ()
         if self._in_flight >= self._max_in_flight:
@@ -230,6 +232,21 @@ def _alone(key: BatchKey, request: InferRequest) -> BatchKey:
         outputs=key.outputs,
     )
     return alone._replace(as_is=True)
+
+
+def _is_harmless(signature: Signature, inputs: tuple[Tensor, ...]) -> bool:
+    """Whether a runtime that checks no shapes will at worst say no.
+
+    TensorFlow's convolutions end the whole process at a rank that they do not expect (a failed CHECK in
+    tensor_format.h), so what is declared as an image or a sequence of vectors must fit.
+    """
+    for tensor in inputs:
+        spec = signature.inputs.get(tensor.name)
+        if spec is None or spec.shape is None or len(spec.shape) <= _MATRIX:
+            continue
+        if not spec.accepts_shape(tensor.shape):
+            return False
+    return True
 
 
 def _in_order(signature: Signature, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:

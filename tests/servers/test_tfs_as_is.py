@@ -7,8 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import grpc
+import numpy as np
 
+from gateway import pipeline
 from gateway.messages import InferRequest, InferResponse
+from gateway.tensors import Signature, Tensor, TensorSpec
 from tests.fakes.arithmetic import Refusal
 from tests.fakes.gateways import MODELS, Stack, running
 
@@ -54,6 +57,21 @@ def test_what_the_backend_says_is_told_word_for_word(tmp_path: Path) -> None:
         assert stack.count("tandem_requests_total", reason="input_refused", arm="tf") == 1
 
     asyncio.run(_against(tmp_path, scenario))
+
+
+def test_what_could_end_the_backend_is_refused_here() -> None:
+    """A convolution of the wrong rank is a failed CHECK in TensorFlow: the process ends."""
+    image = Signature(
+        "s", {"x": TensorSpec("x", "FP32", (-1, 8, 8, 1))}, {"y": TensorSpec("y", "FP32", (-1, 10))}
+    )
+    row = Signature(
+        "s", {"x": TensorSpec("x", "FP32", (-1, 4))}, {"y": TensorSpec("y", "FP32", (-1, 3))}
+    )
+    for shape in ((1, 3), (8, 8, 1), (1, 8, 8, 2), ()):
+        sent = (Tensor("x", "FP32", np.zeros(shape, np.float32)),)
+        assert not pipeline._is_harmless(image, sent)
+        assert pipeline._is_harmless(row, sent)
+    assert pipeline._is_harmless(image, (Tensor("z", "FP32", np.zeros(1, np.float32)),))
 
 
 def test_answers_can_be_read_by_other_pages_only_where_that_is_set(tmp_path: Path) -> None:

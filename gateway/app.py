@@ -32,7 +32,6 @@ from gateway.control.reconcile import Reconciler
 from gateway.control.source import ConfigError, ConfigFile
 from gateway.lifecycle import Lifecycle, State
 from gateway.pipeline import Pipeline
-from gateway.servers.departures import Departures
 from gateway.servers.docs import add_docs
 from gateway.servers.exchange import Desk
 from gateway.servers.grpc import GrpcApi
@@ -139,7 +138,6 @@ class Gateway:
         api.has_cors = self._state.config.rest.cors
         api.raw_routes = RawRoutes(
             self._desk,
-            Departures(self._group, time.monotonic),
             {
                 "tfs_rest": TfsRest(self._desk, self._heavy),
                 "oip_rest": OipRest(self._desk, self._heavy),

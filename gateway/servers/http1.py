@@ -22,12 +22,13 @@ from uvicorn.protocols.http.httptools_impl import (
     RequestResponseCycle,
 )
 
-from gateway.servers.http1_cycle import Cycle
+from gateway.servers.http1_cycle import ANSWER, Cycle
 
 __all__ = ["MAX_HEAD_BYTES", "BoundedProtocol", "Manners"]
 
 MAX_HEAD_BYTES = 64 * 1024
 REASONS = {400: "invalid_request", 408: "deadline", 431: "body_too_large"}
+_EXTENSIONS: dict[str, dict[object, object]] = {ANSWER: {}}
 _HEAD_TOO_LARGE = f"the request's head is over {MAX_HEAD_BYTES} bytes"
 
 
@@ -60,11 +61,16 @@ class BoundedProtocol(HttpToolsProtocol):
     _is_arriving = False
     _timer: asyncio.TimerHandle | None = None
     _idle_since: float | None = None
+    _served: Cycle | None = None
+    _task: asyncio.Task[None] | None = None
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """End a connection."""
+        """End a connection, and what is being done for its client."""
         self._stop_timer()
         super().connection_lost(exc)
+        cycle = self._served
+        if cycle is not None and not cycle.response_complete and self._task is not None:
+            cycle.abandon(self._task)
         if self.timeout_keep_alive_task is not None:
             self.timeout_keep_alive_task.cancel()
             self.timeout_keep_alive_task = None
@@ -106,6 +112,7 @@ class BoundedProtocol(HttpToolsProtocol):
             "scheme": self.scheme or "http",
             "root_path": "",
             "headers": self.headers,
+            "extensions": _EXTENSIONS,
         }  # type: ignore[typeddict-item]  # the rest follows with the end of the head
 
     def on_headers_complete(self) -> None:
@@ -125,7 +132,7 @@ class BoundedProtocol(HttpToolsProtocol):
         scope["raw_path"] = raw_path
         scope["query_string"] = query
         before: RequestResponseCycle | None = self.cycle
-        self.cycle = Cycle(
+        self.cycle = cycle = Cycle(
             scope=scope,
             transport=self.transport,
             flow=self.flow,
@@ -136,10 +143,16 @@ class BoundedProtocol(HttpToolsProtocol):
             on_response=self.on_response_complete,
         )
         if before is None or before.response_complete:
-            self._start_asgi_task(self.cycle, self.app)
+            self._serve(cycle)
         else:
             self.flow.pause_reading()
-            self.pipeline.appendleft((self.cycle, self.app))
+            self.pipeline.appendleft((cycle, self.app))
+
+    def _serve(self, cycle: Cycle) -> None:
+        self._served = cycle
+        self._task = task = self.loop.create_task(cycle.run_asgi(self.app))
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
 
     def on_body(self, body: bytes) -> None:
         """A piece of its body."""
@@ -169,7 +182,8 @@ class BoundedProtocol(HttpToolsProtocol):
         if self.flow.read_paused:
             self.flow.resume_reading()
         if self.pipeline:
-            self._start_asgi_task(*self.pipeline.pop())
+            cycle: Any = self.pipeline.pop()[0]
+            self._serve(cycle)
             return
         self._idle_since = self.loop.time()
         if self.timeout_keep_alive_task is None:

@@ -16,9 +16,17 @@ from typing import Any, cast
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
-__all__ = ["Cycle", "LazyEvent"]
+__all__ = ["ANSWER", "Cycle", "LazyEvent"]
+
+ANSWER = "tandem.answer"
+"""An extension of ASGI: a whole answer in one message. `status` (with a body), `body`, `content_type` and
+`request_id`, the last two without line breaks. A server that takes it names it in `scope["extensions"]`."""
 
 _BODILESS = frozenset((204, 304))
+
+
+def _nothing() -> None:
+    """What a response that is complete has left to tell."""
 
 
 class _Done:
@@ -107,6 +115,35 @@ class Cycle(RequestResponseCycle):
         if self.message_event.event is not None:
             self.message_event.set()
 
+    async def run_asgi(self, app: Any) -> None:
+        """Let the application answer; an answer that it does not give is 500."""
+        try:
+            await app(self.scope, self.receive, self.send)
+        except BaseException as error:
+            if self.disconnected:
+                return  # nobody is left to be answered, and maybe that is why
+            self.logger.exception("the application failed", exc_info=error)
+        finally:
+            self.on_response = _nothing if self.response_complete else self.on_response
+        if self.response_complete or self.disconnected:
+            return
+        if self.response_started:
+            self.transport.close()
+        else:
+            self._start = None
+            await self.send_500_response()
+
+    def abandon(self, task: asyncio.Task[None]) -> None:
+        """The client has gone: tell the application, which runs as `task`.
+
+        While it reads, it is told where it reads; later, nothing that it does is wanted any more.
+        """
+        self.disconnected = True
+        if self._was_told_whole:
+            task.cancel()
+        else:
+            self.message_event.set()
+
     async def receive(self) -> Any:
         """The next piece of the body, or the client's departure (ASGI's `receive`)."""
         if self.waiting_for_100_continue and not self.transport.is_closing():
@@ -116,6 +153,8 @@ class Cycle(RequestResponseCycle):
             if self.body or not (self.more_body or self._was_told_whole):
                 body, self.body = bytes(self.body), b""
                 self._was_told_whole = not self.more_body
+                if self.flow.read_paused:  # there is room again; and departures are read, too
+                    self.flow.resume_reading()
                 return {"type": "http.request", "body": body, "more_body": self.more_body}
             self.flow.resume_reading()
             await self.message_event.next()
@@ -125,7 +164,10 @@ class Cycle(RequestResponseCycle):
         """Send the head or a piece of the body (ASGI's `send`); the head waits for the first piece."""
         start = self._start
         if start is None:
-            if message["type"] != "http.response.start" or self.response_started:
+            kind = message["type"]
+            if kind == ANSWER:
+                return self._answer(message)
+            if kind != "http.response.start" or self.response_started:
                 return super().send(message)
             self._start = message
             return _DONE
@@ -136,6 +178,24 @@ class Cycle(RequestResponseCycle):
                 self._finish(whole)
                 return _DONE
         return self._send_both(start, message)
+
+    def _answer(self, message: Any) -> Awaitable[None]:
+        body: bytes = message["body"]
+        fields = (
+            (b"content-type", message["content_type"]),
+            (b"content-length", b"%d" % len(body)),
+            (b"x-request-id", message["request_id"]),
+        )
+        ordinary = self.keep_alive and self.scope["method"] != "HEAD"
+        if not ordinary or self.flow.write_paused or self.disconnected or self.response_started:
+            start = {"type": "http.response.start", "status": message["status"], "headers": fields}
+            return self._send_both(start, {"type": "http.response.body", "body": body})
+        date = b"".join([b"%b: %b\r\n" % header for header in self.default_headers])
+        self._finish(
+            b"%b%bcontent-type: %b\r\ncontent-length: %d\r\nx-request-id: %b\r\n\r\n%b"
+            % (STATUS_LINE[message["status"]], date, fields[0][1], len(body), fields[2][1], body)
+        )
+        return _DONE
 
     async def _send_both(self, start: Any, message: Any) -> None:
         await super().send(start)

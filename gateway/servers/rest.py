@@ -10,7 +10,6 @@ a client that leaves, turns errors into the dialect's own, and books the request
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Coroutine, Mapping, Sequence
 from typing import Any, Protocol, TypeAlias
@@ -22,8 +21,8 @@ from gateway.errors import CallerLeft, GatewayError
 from gateway.messages import Dialect, Target
 from gateway.servers.body import Receive, Send, read_body
 from gateway.servers.cors import with_cors
-from gateway.servers.departures import Departures
 from gateway.servers.exchange import EXPLAIN, REQUEST_ID, Desk, Exchange, clean_id
+from gateway.servers.http1_cycle import ANSWER
 from gateway.servers.openapi import with_predict_routes
 from gateway.servers.problems import headers_of, status_of, text_of
 from gateway.values import value_class
@@ -86,11 +85,8 @@ class Endpoint(Protocol):
 class RawRoutes:
     """The raw ASGI endpoints, by dialect."""
 
-    def __init__(
-        self, desk: Desk, departures: Departures, endpoints: Mapping[Dialect, Endpoint]
-    ) -> None:
+    def __init__(self, desk: Desk, endpoints: Mapping[Dialect, Endpoint]) -> None:
         self._desk = desk
-        self._departures = departures
         self._endpoints = endpoints
 
     @staticmethod
@@ -109,49 +105,41 @@ class RawRoutes:
         headers = AsgiHeaders(scope["headers"])
         asked_id = headers.raw.get(_REQUEST_ID)
         request_id = "" if asked_id is None else clean_id(asked_id.decode("latin-1"))
+        facts: list[tuple[str, str]] = []
         with self._desk.open(dialect, request_id) as exchange:
             reply = await self._reply(exchange, scope, receive, headers)
             if reply is None:
                 return
-            extra = [(_REQUEST_ID, exchange.request_id.encode())]
-            if _EXPLAIN in headers.raw and exchange.answer is not None and headers.get(EXPLAIN):
+            if _EXPLAIN in headers.raw and headers.get(EXPLAIN):
                 facts = exchange.facts(self._desk.clock())
-                extra += [(name.encode(), value.encode("latin-1")) for name, value in facts]
-        start = {
-            "type": "http.response.start",
+        if facts or reply.headers or ANSWER not in scope["extensions"]:
+            await _send(send, reply, exchange.request_id, facts)
+            return
+        whole = {
+            "type": ANSWER,
             "status": reply.status,
-            "headers": [
-                (b"content-type", reply.content_type),
-                (b"content-length", b"%d" % len(reply.body)),
-                *reply.headers,
-                *extra,
-            ],
+            "content_type": reply.content_type,
+            "request_id": exchange.request_id.encode(),
+            "body": reply.body,
         }
-        await send(start)
-        await send({"type": "http.response.body", "body": reply.body})
+        await send(whole)
 
     async def _reply(
         self, exchange: Exchange, scope: Mapping[str, Any], receive: Receive, headers: AsgiHeaders
     ) -> Reply | None:
-        """The endpoint's reply, or its error's; None when the client has left."""
+        """The endpoint's reply, or its error's; None when the client left before its body was here.
+
+        A client that leaves later has this task cancelled.
+        """
         path = scope["raw_path"].decode("latin-1")
         endpoint = self._endpoints[exchange.dialect]
         try:
             limit = self._desk.limits.max_body_bytes
             body = await read_body(receive, headers.raw, limit, exchange.hold)
-            exchange.started = now = self._desk.clock()
+            exchange.started = self._desk.clock()
             if exchange.dialect == "tfs_rest" and scope["query_string"]:
                 path += f"?{scope['query_string'].decode('latin-1')}"  # part of what is matched
-            visit = self._departures.begin(receive, now)
-            try:
-                return await endpoint(exchange, Call(scope["method"], path, headers, body))
-            except asyncio.CancelledError:
-                if not visit.has_left:
-                    raise
-                visit.task.uncancel()
-                raise CallerLeft("the client disconnected") from None
-            finally:
-                self._departures.end(visit)
+            return await endpoint(exchange, Call(scope["method"], path, headers, body))
         except CallerLeft as error:
             exchange.error = error
             return None
@@ -161,11 +149,24 @@ class RawRoutes:
             _log.exception("a request failed inside the gateway")
             exchange.error = GatewayError(f"internal error: {type(error).__name__}")
         finally:
-            if (
-                exchange.target is None
-            ):  # the body was not even read; the books still name the model
+            if exchange.target is None:
+                # The body was not even read; the books still name the model.
                 exchange.target = endpoint.target_of(scope["method"], path)
         return _error_reply(exchange, exchange.error)
+
+
+async def _send(
+    send: Send, reply: Reply, request_id: str, facts: Sequence[tuple[str, str]]
+) -> None:
+    headers = [
+        (b"content-type", reply.content_type),
+        (b"content-length", b"%d" % len(reply.body)),
+        (_REQUEST_ID, request_id.encode()),
+        *reply.headers,
+        *[(name.encode(), value.encode("latin-1")) for name, value in facts],
+    ]
+    await send({"type": "http.response.start", "status": reply.status, "headers": headers})
+    await send({"type": "http.response.body", "body": reply.body})
 
 
 def _error_reply(exchange: Exchange, error: GatewayError) -> Reply:

@@ -23,7 +23,7 @@ from tests.servers.large import MIB, SMALL, STUBBORN, TFS, against, busy, jobs, 
 
 
 def test_a_small_request_overtakes_a_large_one(tmp_path: Path) -> None:
-    huge = b'{"instances": [[' + b"1," * (10 * MIB) + b"1]]}"
+    huge = b'{"instances": [[' + b"1," * (10 * MIB) + b"1], [1]]}"
 
     async def scenario(stack: Stack) -> None:
         ended = []
@@ -39,7 +39,7 @@ def test_a_small_request_overtakes_a_large_one(tmp_path: Path) -> None:
             assert await send("small", SMALL) == 200
             assert (await stack.admin.get("/healthz")).status_code == 200
             ended.append("health")
-        assert large.result() == 400  # read to its end: a row of ten million numbers
+        assert large.result() == 400  # read to its end: a row of ten million numbers, and one of one
         assert ended == ["small", "health", "large"]
 
     against(tmp_path, scenario)

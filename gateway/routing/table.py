@@ -113,6 +113,11 @@ class ModelRoutes:
         decision = Decision(arm=only, why="only") if only is not None and ready else None
         object.__setattr__(self, "_only", decision)
 
+    @property
+    def has_no_choice(self) -> bool:
+        """Whether every request that names no arm, version or label goes to the same arm."""
+        return self._only is not None
+
     def decide(self, target: Target) -> Decision:
         """The decision for `target`; see the module's docstring for the precedence."""
         if self._only is not None and not (target.arm or target.version or target.label):

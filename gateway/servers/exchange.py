@@ -168,8 +168,11 @@ class Desk:
 
     def target(self, headers: Headers, exchange: Exchange, asked: Target, signature: str) -> Target:
         """`asked`, completed by its signature and by what the headers say of the unit and the arm."""
+        arm = headers.get(ARM) or ""
         unit = exchange.request_id
         routes = self.pipeline.scene.table.models.get(asked.model)
+        if routes is not None and routes.has_no_choice and not (arm or signature):
+            return asked  # whatever the unit is, its arm is the same
         for name in () if routes is None else routes.unit_headers:
             told = headers.get(name)
             if told:
@@ -181,7 +184,7 @@ class Desk:
             label=asked.label,
             signature=signature,
             unit=unit,
-            arm=headers.get(ARM) or "",
+            arm=arm,
         )
 
     def deadline(self, headers: Headers, exchange: Exchange, asked_s: float | None) -> Deadline:

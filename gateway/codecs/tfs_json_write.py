@@ -43,7 +43,9 @@ def write_outputs(outputs: tuple[Tensor, ...], form: Form) -> bytes:
     array = only.array
     if len(outputs) == 1 and only.datatype not in _NOT_NUMBERS and array.ndim:
         # The common case at once: one array of numbers, if all of them are finite.
-        text = orjson.dumps({_KEYS[form]: np.ascontiguousarray(array)}, option=_WITH_ARRAYS)
+        if not array.flags.c_contiguous:
+            array = np.ascontiguousarray(array)
+        text = orjson.dumps({_KEYS[form]: array}, option=_WITH_ARRAYS)
         if b"null" not in text:
             return text
     if form == "row":

@@ -120,8 +120,8 @@ class Cycle(RequestResponseCycle):
         try:
             await app(self.scope, self.receive, self.send)
         except BaseException as error:
-            if self.disconnected:
-                return  # nobody is left to be answered, and maybe that is why
+            if self.disconnected and isinstance(error, asyncio.CancelledError):
+                return  # by `abandon`: nobody is left to be answered
             self.logger.exception("the application failed", exc_info=error)
         finally:
             self.on_response = _nothing if self.response_complete else self.on_response

@@ -7,6 +7,7 @@ and leaves in the reverse order. The drain is written out in `Gateway.drain`, st
 from __future__ import annotations
 
 import asyncio
+import functools
 import gc
 import logging
 import signal
@@ -94,7 +95,11 @@ class Gateway:
         )
         self._lanes = Lanes(group, self.metrics)
         self._reconciler = Reconciler(
-            group, self.pipeline, self._lanes, metrics=self.metrics, make_backend=make_backend
+            group,
+            self.pipeline,
+            self._lanes,
+            metrics=self.metrics,
+            make_backend=functools.partial(make_backend, metrics=self.metrics.replicas),
         )
         self._stack.push_async_callback(self._reconciler.aclose)
         await self._apply(config)

@@ -133,7 +133,7 @@ class Replicas:
         """Close the connections; calls still in flight fail."""
         for address, replica in zip(self._addresses, self._replicas, strict=True):
             await replica.aclose()
-            self._metrics.forget(self.name, address)
+            self._metrics.forget(self.name, address, owner=self)
 
     def _choose(self, model: str) -> int:
         candidates = eligible(self._standings, self._now())
@@ -161,15 +161,17 @@ class Replicas:
         """Keep what we now hold of a replica, and count it if that puts it out."""
         before = self._standings[index]
         self._standings[index] = standing
-        put_out = standing.out_until > before.out_until
-        if put_out or (standing.probe_failed and not before.probe_failed):
+        if standing.awaits_probe and not before.awaits_probe:
             self._metrics.ejections.labels(*self._labels(index), why).inc()
 
     def _show(self, index: int) -> None:
-        labels, clock = self._labels(index), asyncio.get_running_loop().time
-        self._metrics.pending.labels(*labels).set_function(lambda: self._pending[index])
-        self._metrics.is_in.labels(*labels).set_function(
-            lambda: self._standings[index].is_in(clock())
+        clock = asyncio.get_running_loop().time
+        self._metrics.watch(
+            self.name,
+            self._addresses[index],
+            owner=self,
+            pending=lambda: self._pending[index],
+            is_in=lambda: self._standings[index].is_in(clock()),
         )
 
     def _labels(self, index: int) -> tuple[str, str]:

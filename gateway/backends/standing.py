@@ -1,11 +1,12 @@
 """Which replica takes the next batch, and may a replica take any at all? Pure: time and dice are arguments.
 
-A replica is *in* or *out*. Two things put it out, and each has its own way back:
+A replica is *in* or *out*. Two things put it out, and from both only a probe brings it back, so that no
+caller's batch is spent on finding out:
 
     a probe fails                     out until a probe succeeds
-    `MAX_FAILURES` batches in a row   out for `FIRST_OUT_S`, twice as long each time in a row up to
-    cannot reach it                   `MAX_OUT_S`; then one more failure puts it out again, one success
-                                      forgets it all
+    `MAX_FAILURES` batches in a row   out until a probe succeeds, and for `FIRST_OUT_S` at least, twice as
+    cannot reach it                   long each time in a row up to `MAX_OUT_S`; then one more failure puts
+                                      it out again, one success forgets it all
 
 Rules:
 - Only "cannot be reached" counts: an answer, an error too, is a sign of life, and a caller with little
@@ -35,40 +36,40 @@ class Standing:
         failures: Batches in a row that could not reach it.
         ejections: Times in a row that this put it out.
         out_until: The moment until which it is out for that, in seconds of the caller's clock.
-        probe_failed: Whether the last probe failed.
+        awaits_probe: Whether it is out until a probe succeeds.
     """
 
     failures: int = 0
     ejections: int = 0
     out_until: float = 0.0
-    probe_failed: bool = False
+    awaits_probe: bool = False
 
     def is_in(self, now: float) -> bool:
         """Whether it takes batches."""
-        return not self.probe_failed and now >= self.out_until
+        return not self.awaits_probe and now >= self.out_until
 
     def after_answer(self) -> Standing:
         """A batch was answered, whatever the answer."""
         if not self.failures and not self.ejections:
             return self
-        return Standing(probe_failed=self.probe_failed)
+        return Standing(awaits_probe=self.awaits_probe)
 
     def after_failure(self, now: float) -> Standing:
         """A batch could not reach it."""
-        if now < self.out_until:
+        if not self.is_in(now):
             return self  # one of those that were on their way when it was put out
         failures = self.failures + 1
         if failures < MAX_FAILURES and not self.ejections:
             return dataclasses.replace(self, failures=failures)
         out_s = min(FIRST_OUT_S * 2.0**self.ejections, MAX_OUT_S)
         ejections = min(self.ejections + 1, 16)  # enough for the longest; 2.0 ** n stays a float
-        return dataclasses.replace(self, failures=0, ejections=ejections, out_until=now + out_s)
+        return Standing(ejections=ejections, out_until=now + out_s, awaits_probe=True)
 
     def after_probe(self, *, ready: bool) -> Standing:
         """It was asked whether it is ready."""
-        if ready is not self.probe_failed:
+        if ready is not self.awaits_probe:
             return self
-        return dataclasses.replace(self, probe_failed=not ready)
+        return dataclasses.replace(self, awaits_probe=not ready)
 
 
 def eligible(standings: Sequence[Standing], now: float) -> list[int]:

@@ -18,6 +18,7 @@ from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
 from gateway.telemetry.instruments import Counters, Distribution, Distributions, Tally
+from gateway.telemetry.replicas import ReplicaMetrics
 
 __all__ = ["ArmMetrics", "Metrics"]
 
@@ -41,6 +42,7 @@ class Metrics:
         self._make_state_instruments(registry)
         self._make_process_instruments(registry)
         self._make_heavy_instruments(registry)
+        self.replicas = ReplicaMetrics(registry)
         self.build_info.labels(version).set(1)
 
     def _make_request_instruments(self, registry: CollectorRegistry) -> None:

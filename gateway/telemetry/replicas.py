@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 __all__ = ["ReplicaMetrics"]
@@ -10,9 +12,14 @@ _REPLICA = ("backend", "replica")
 
 
 class ReplicaMetrics:
-    """The instruments of replicas, registered in one registry; only backends with several have them."""
+    """The instruments of replicas, registered in one registry; only backends with several have them.
+
+    Invariant: `_owners` has an entry for each replica that is watched. A backend whose settings change is
+    made anew before the one before it is closed, so both may name the same replica: the later one owns it.
+    """
 
     def __init__(self, registry: CollectorRegistry) -> None:
+        self._owners: dict[tuple[str, str], object] = {}
         self.batches = Counter(
             "tandem_replica_batches_total",
             "Batches sent to a replica; reason is ok or the error's.",
@@ -38,8 +45,25 @@ class ReplicaMetrics:
             registry=registry,
         )
 
-    def forget(self, backend: str, replica: str) -> None:
-        """Drop what was counted of a replica that is no longer configured."""
+    def watch(
+        self,
+        backend: str,
+        replica: str,
+        *,
+        owner: object,
+        pending: Callable[[], float],
+        is_in: Callable[[], bool],
+    ) -> None:
+        """Show a replica as `owner` sees it, from now on."""
+        self._owners[backend, replica] = owner
+        self.pending.labels(backend, replica).set_function(pending)
+        self.is_in.labels(backend, replica).set_function(is_in)
+
+    def forget(self, backend: str, replica: str, *, owner: object) -> None:
+        """Drop what was counted of a replica, unless another than `owner` shows it by now."""
+        if self._owners.get((backend, replica)) is not owner:
+            return
+        del self._owners[backend, replica]
         for instrument in (self.pending, self.is_in):
             instrument.remove_by_labels({"backend": backend, "replica": replica})
         for counter in (self.batches, self.ejections):

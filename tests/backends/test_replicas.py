@@ -81,13 +81,14 @@ class Set:
 
     members: list[Replica]
     registry: CollectorRegistry = field(default_factory=CollectorRegistry)
+    metrics: ReplicaMetrics | None = None
 
     def __post_init__(self) -> None:
         addresses = dict(zip("abc", self.members, strict=False))
         rolls = iter([0.0, 0.99] * 10_000)  # both of two take part, in this order
-        self.backend = Replicas(
-            "pt", addresses, ReplicaMetrics(self.registry), draw=lambda: next(rolls)
-        )
+        if self.metrics is None:
+            self.metrics = ReplicaMetrics(self.registry)
+        self.backend = Replicas("pt", addresses, self.metrics, draw=lambda: next(rolls))
 
     def count(self, name: str, replica: str, **labels: str) -> float:
         wanted = {"backend": "pt", "replica": replica, **labels}
@@ -260,5 +261,19 @@ def test_closing_closes_all_and_forgets_their_metrics() -> None:
         assert all(replica.closed for replica in both.members)
         assert not [s for family in both.registry.collect() for s in family.samples]
         assert repr(both.backend) == "Replicas('pt', ['a', 'b'])"
+
+    run(story)
+
+
+def test_a_backend_that_was_made_anew_keeps_its_replicas_metrics() -> None:
+    """On a reload the new one is there before the old one is closed."""
+
+    async def story() -> None:
+        before = Set([Replica(), Replica()])
+        after = Set([Replica(), Replica()], before.registry, before.metrics)
+        await after.backend.infer(BATCH, FAR)
+        await before.backend.aclose()
+        assert after.count("in", "a") == 1
+        assert after.count("batches_total", "a", reason="ok") == 1
 
     run(story)

@@ -31,11 +31,13 @@ class TestStanding:
         assert not almost.after_failure(5.0).is_in(5.0)
         assert almost.after_answer().after_failure(5.0).is_in(5.0)
 
-    def test_it_is_back_when_its_time_is_over_and_not_before(self) -> None:
-        """Both ways of the bound."""
+    def test_it_is_back_when_its_time_is_over_and_a_probe_succeeded_and_not_before(self) -> None:
+        """Both ways of the bound; no batch is spent on finding out."""
         out = failed(Standing(), MAX_FAILURES, 5.0)
-        assert not out.is_in(5.0 + FIRST_OUT_S - 0.001)
-        assert out.is_in(5.0 + FIRST_OUT_S)
+        assert not out.is_in(1e9)
+        probed = out.after_probe(ready=True)
+        assert not probed.is_in(5.0 + FIRST_OUT_S - 0.001)
+        assert probed.is_in(5.0 + FIRST_OUT_S)
 
     def test_each_time_in_a_row_lasts_twice_as_long_up_to_a_bound(self) -> None:
         """One failure is enough once it has been out, and one answer forgets it all."""
@@ -43,10 +45,10 @@ class TestStanding:
         for _ in range(12):
             lengths.append(standing.out_until - now)
             now = standing.out_until
-            standing = standing.after_failure(now)
+            standing = standing.after_probe(ready=True).after_failure(now)
         assert lengths[:4] == [FIRST_OUT_S, 2 * FIRST_OUT_S, 4 * FIRST_OUT_S, 8 * FIRST_OUT_S]
         assert lengths[-1] == MAX_OUT_S
-        assert standing.after_answer() == Standing()
+        assert standing.after_probe(ready=True).after_answer() == Standing()
 
     def test_batches_that_were_on_their_way_do_not_count_again(self) -> None:
         """Sixteen of them fail together when a replica dies."""
@@ -82,7 +84,7 @@ class TestStanding:
 class TestChoice:
     def test_only_those_that_are_in_take_part_but_all_when_none_is(self) -> None:
         """A guess is better than a certain refusal."""
-        out = Standing(probe_failed=True)
+        out = Standing(awaits_probe=True)
         assert eligible([Standing(), out, Standing()], 0.0) == [0, 2]
         assert eligible([out, out], 0.0) == [0, 1]
 

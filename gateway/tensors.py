@@ -120,19 +120,23 @@ class Signature:
     """The inputs and outputs of one callable of one model version, in the backend's order.
 
     Attributes:
-        is_batchable: Whether every input and output has a dynamic dim 0: only then may requests be joined.
-            Computed once, because every request asks.
+        is_whole: Whether a request must reach the backend as it is: its dynamic dim 0, if it has one, is not
+            known to be rows.
+        is_batchable: Whether every input and output has rows (a dynamic dim 0, unless it is whole): only
+            then may requests be joined. Computed once, because every request asks.
     """
 
     name: str
     inputs: Mapping[str, TensorSpec]
     outputs: Mapping[str, TensorSpec]
     method: str = ""  # TF Serving's method_name, "" elsewhere
+    is_whole: bool = False
     is_batchable: bool = field(init=False, compare=False)
 
     def __post_init__(self) -> None:
         specs = (*self.inputs.values(), *self.outputs.values())
-        batchable = bool(self.inputs) and all(spec.has_rows for spec in specs)
+        joinable = bool(self.inputs) and not self.is_whole
+        batchable = joinable and all(spec.has_rows for spec in specs)
         object.__setattr__(self, "is_batchable", batchable)
 
 

@@ -24,7 +24,7 @@ import grpc
 from gateway.backend_config import BackendTlsConfig
 from gateway.backends.channel import open_channel
 from gateway.backends.errors import map_errors, map_lookup_errors
-from gateway.backends.oip_traits import Traits, joined, pieces, traits_of, without_rows
+from gateway.backends.oip_traits import Traits, joined, pieces, traits_of, with_max_rows
 from gateway.backends.oip_versions import statuses_of
 from gateway.codecs import oip_proto
 from gateway.codecs.oip_config import read_max_batch_size_proto
@@ -124,7 +124,7 @@ class OipBackend:
             return described
         max_rows = await self._ask_max_rows(model, version, deadline)
         self._max_rows[model] = max_rows
-        return described if max_rows else without_rows(described)
+        return with_max_rows(described, max_rows)
 
     async def versions(self, model: str) -> tuple[VersionStatus, ...]:
         """Every version it knows of `model`, newest first.

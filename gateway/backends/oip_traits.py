@@ -20,7 +20,7 @@ from gateway.errors import BackendInvalid
 from gateway.messages import InferRequest, InferResponse, ModelDescription
 from gateway.tensors import Tensor
 
-__all__ = ["Traits", "joined", "pieces", "traits_of", "without_rows"]
+__all__ = ["Traits", "joined", "pieces", "traits_of", "with_max_rows", "without_rows"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,10 +48,18 @@ def without_rows(described: ModelDescription) -> ModelDescription:
 
     Triton says so with `max_batch_size` 0. Joining such requests could mix what belongs to two callers.
     """
-    for signature in described.signatures.values():
-        # It follows from the shapes everywhere else, so it has no place in the signature's making.
-        object.__setattr__(signature, "is_batchable", False)
-    return described
+    signatures = {
+        name: dataclasses.replace(signature, is_whole=True)
+        for name, signature in described.signatures.items()
+    }
+    return dataclasses.replace(described, signatures=signatures)
+
+
+def with_max_rows(described: ModelDescription, max_batch_size: int) -> ModelDescription:
+    """The description of a model that takes so many rows at once; 0 is one that does not batch."""
+    if max_batch_size < 1:
+        return without_rows(described)
+    return dataclasses.replace(described, max_rows=max_batch_size)
 
 
 def pieces(batch: InferRequest, max_rows: int) -> Iterator[InferRequest]:

@@ -30,10 +30,10 @@ class BatchLimits:
     max_in_flight: int = 1
 
     @classmethod
-    def of(cls, config: BatchingConfig) -> BatchLimits:
-        """The limits that a configuration asks for."""
+    def of(cls, config: BatchingConfig, backend_max_rows: int | None = None) -> BatchLimits:
+        """The limits that a configuration asks for, within what the backend takes in one batch."""
         return cls(
-            max_batch_rows=config.max_batch_rows,
+            max_batch_rows=min(config.max_batch_rows, backend_max_rows or config.max_batch_rows),
             max_delay_s=config.max_delay_ms / 1000,
             max_queued_rows=config.max_queued_rows,
             max_in_flight=config.max_in_flight,

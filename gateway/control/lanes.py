@@ -124,9 +124,9 @@ class Lanes:
         model, arm, role = key
         metrics = ArmMetrics(self._metrics, model, arm, role=role)
         runner = _Runner(recipe.arm, backend, metrics)
-        queue = BatchQueue(
-            f"{model}: arm {arm}", BatchLimits.of(recipe.batching), runner.run, runner.observe
-        )
+        described = recipe.arm.description
+        limits = BatchLimits.of(recipe.batching, described.max_rows if described else None)
+        queue = BatchQueue(f"{model}: arm {arm}", limits, runner.run, runner.observe)
         metrics.queued_rows.set_function(lambda: queue.queued_rows)
         metrics.in_flight_batches.set_function(lambda: queue.in_flight)
         tasks = [self._group.create_task(queue.serve())]

@@ -50,3 +50,10 @@ def test_the_reserve_rises_at_once_and_falls_slowly() -> None:
     for _ in range(100):
         slots.release(0.010)
     assert slots.reserve_s == pytest.approx(2 * 0.010 + 0.005)
+
+
+def test_what_the_backend_takes_is_a_limit_too() -> None:
+    """The smaller of both counts."""
+    config = BatchingConfig(max_batch_rows=8)
+    told = {limit: BatchLimits.of(config, limit).max_batch_rows for limit in (None, 4, 8, 16)}
+    assert told == {None: 8, 4: 4, 8: 8, 16: 8}

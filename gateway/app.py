@@ -39,7 +39,8 @@ from gateway.servers.grpc import GrpcApi
 from gateway.servers.heavy import HeavyWork
 from gateway.servers.http1 import Manners
 from gateway.servers.listen import HttpServer, listen_http, start_grpc
-from gateway.servers.oip_rest import OipRest, oip_routes
+from gateway.servers.oip_rest import OipRest
+from gateway.servers.oip_routes import add_oip_routes
 from gateway.servers.rest import RawRoutes, RestApi
 from gateway.servers.tfs_rest import TfsRest
 from gateway.telemetry.logs import RequestLog, json_logging
@@ -125,8 +126,9 @@ class Gateway:
         self._admin = self._listen_http("admin", admin, config.listen.admin, Manners(patience_s))
         self._rest = self._listen_http("rest", self._rest_api(), config.listen.rest, manners)
         limit = config.limits.max_body_bytes
+        self._grpc_api = GrpcApi(self._desk)
         self._grpc, self.addresses["grpc"] = await start_grpc(
-            GrpcApi(self._desk), config.listen.grpc, max_message_bytes=limit
+            self._grpc_api, config.listen.grpc, max_message_bytes=limit
         )
 
     def _listen_http(self, name: str, app: FastAPI, address: str, manners: Manners) -> HttpServer:
@@ -148,7 +150,7 @@ class Gateway:
                 "oip_rest": OipRest(self._desk, self._heavy),
             },
         )
-        api.include_router(oip_routes(self.pipeline))
+        add_oip_routes(api, self._desk)
         return api
 
     async def _apply(self, config: Config) -> None:
@@ -207,6 +209,7 @@ class Gateway:
     async def _stop_serving(self, grace_s: float) -> None:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._rest.stop())
+            self._grpc_api.end_streams()
             group.create_task(self._grpc.stop(grace_s))
         self.lifecycle.move_to(State.DRAINING)
         await self._lanes.drain()

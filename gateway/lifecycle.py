@@ -11,7 +11,9 @@ listeners could not be closed in the time there was.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from enum import Enum
 
 from gateway.errors import NotReady
@@ -48,6 +50,7 @@ class Lifecycle:
     def __init__(self) -> None:
         self.state = State.STARTING
         self.is_serving = False
+        self._watchers: set[asyncio.Event] = set()
 
     def __repr__(self) -> str:
         return f"<Lifecycle {self.state.value}>"
@@ -63,6 +66,18 @@ class Lifecycle:
             raise ValueError(f"a gateway that is {self.state.value} cannot become {state.value}")
         self.state = state
         self.is_serving = state in (State.READY, State.LEAVING)
+        for moved in self._watchers:
+            moved.set()
+
+    @contextmanager
+    def watched(self) -> Iterator[asyncio.Event]:
+        """An event that is set at every move while the block runs; whoever waits on it clears it."""
+        moved = asyncio.Event()
+        self._watchers.add(moved)
+        try:
+            yield moved
+        finally:
+            self._watchers.discard(moved)
 
     def check(self) -> None:
         """Raise NotReady unless a request that has come may be served."""

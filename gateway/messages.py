@@ -29,6 +29,9 @@ ArmName = NewType("ArmName", str)
 
 Parameter: TypeAlias = bool | int | float | str
 
+OWN_PARAMETERS = frozenset({"priority", "timeout"})
+"""Request parameters that are for the gateway, and not for a backend; so is what begins with `tandem_`."""
+
 ExampleMethod: TypeAlias = Literal["Classify", "Regress", "MultiInference"]
 """What TF Serving answers about `tf.Example`s."""
 

@@ -10,13 +10,25 @@ already accepted.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from typing import TypeAlias
 
 from gateway.batching.key import BatchKey
 from gateway.errors import InvalidRequest, QueueFull, Unsupported
 from gateway.lifecycle import Lifecycle
-from gateway.messages import Deadline, ExampleMethod, InferRequest, InferResponse, Served, Target
+from gateway.messages import (
+    OWN_PARAMETERS,
+    Deadline,
+    ExampleMethod,
+    InferRequest,
+    InferResponse,
+    Parameter,
+    Served,
+    Target,
+    Trace,
+)
 from gateway.ports import ExampleBackend
 from gateway.routing.table import RouteTable
 from gateway.scene import Lane, Route, Scene
@@ -73,6 +85,10 @@ class Pipeline:
     def is_ready(self) -> bool:
         """Whether load balancers should send requests."""
         return self._lifecycle.is_ready
+
+    def watched(self) -> AbstractContextManager[asyncio.Event]:
+        """An event that is set when `is_ready` may have changed; see `Lifecycle.watched`."""
+        return self._lifecycle.watched()
 
     @property
     def in_flight(self) -> int:
@@ -150,6 +166,10 @@ class Pipeline:
         mirrors = route.mirrors
         try:
             rows = lane.check(key, signature, request.inputs)
+        parameters = request.parameters
+        if parameters:
+            parameters = _for_backend(parameters)
+            key = key.with_parameters(parameters)
         except InvalidRequest:
             if not (as_is and arm.checks_itself and _is_harmless(signature, request.inputs)):
                 raise
@@ -174,6 +194,7 @@ class Pipeline:
                 control=served.outputs,
             )
             for mirror in mirrors:
+                parameters=parameters,
                 mirror.offer(mirrored)
         return _answer(route, request, served)
 
@@ -231,6 +252,15 @@ def _alone(key: BatchKey, request: InferRequest) -> BatchKey:
         batchable=False,
         outputs=key.outputs,
     )
+def _for_backend(parameters: Mapping[str, Parameter]) -> Mapping[str, Parameter]:
+    """Those that may change what a backend answers, so that only requests which agree share a batch."""
+    return {
+        name: value
+        for name, value in parameters.items()
+        if name not in OWN_PARAMETERS and not name.startswith("tandem_")
+    }
+
+
     return alone._replace(as_is=True)
 
 

@@ -58,11 +58,17 @@ class BatchKey(NamedTuple):
                 # A scalar has no row to leave out: its key is one that no tensor with rows can have.
                 shape = shape[1:] if shape else _NO_ROWS
             told.append((tensor.name, tensor.datatype, shape))
-        marks: tuple[tuple[str, Parameter, str], ...] = ()
-        if parameters:
-            marks = tuple([(k, parameters[k], repr(parameters[k])) for k in sorted(parameters)])
+        marks = _marks(parameters) if parameters else ()
         return cls(version, signature, tuple(told), outputs, marks, batchable)
+
+    def with_parameters(self, parameters: Mapping[str, Parameter]) -> BatchKey:
+        """The same key with these parameters, as `of` would have it."""
+        return self._replace(parameters=_marks(parameters))
 
     def parameter_mapping(self) -> dict[str, Parameter]:
         """The parameters as they were given to `of`."""
         return {name: value for name, value, _ in self.parameters}
+
+
+def _marks(parameters: Mapping[str, Parameter]) -> tuple[tuple[str, Parameter, str], ...]:
+    return tuple([(k, parameters[k], repr(parameters[k])) for k in sorted(parameters)])

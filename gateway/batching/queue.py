@@ -65,6 +65,11 @@ class BatchQueue:
         )
 
     @property
+    def limits(self) -> BatchLimits:
+        """Its bounds."""
+        return self._limits
+
+    @property
     def queued_rows(self) -> int:
         """Rows that wait for a batch; a request without rows counts as one."""
         return self._plan.queued_rows

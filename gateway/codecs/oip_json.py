@@ -21,7 +21,7 @@ from gateway.codecs.oip_json_metadata import (
 from gateway.codecs.oip_json_tensor import TensorReader, TensorWriter
 from gateway.codecs.oip_model import check_count
 from gateway.codecs.oip_parameters import refuse_reserved, refuse_unsupported
-from gateway.errors import InvalidRequest, Unsupported
+from gateway.errors import InvalidRequest
 from gateway.messages import InferRequest, InferResponse, Parameter
 
 __all__ = [
@@ -62,19 +62,15 @@ def decode_request(
 
     Args:
         body: Uncompressed; a client's compression is undone before.
-        header_length: Bytes of JSON at its beginning, None for all.
+        header_length: Bytes of JSON at its beginning, None for all; a body that has 0 is read by
+            `oip_raw_request`.
         model: As in the URL.
         version: As in the URL, None if it has none.
 
     Raises:
         InvalidRequest: the body cannot be read or contradicts itself.
-        Unsupported: a raw binary request (header length 0), shared memory, or classification.
+        Unsupported: shared memory, or classification.
     """
-    if header_length == 0:
-        raise Unsupported(
-            "a raw binary request (Inference-Header-Content-Length: 0) is not spoken here,"
-            " describe the input in a JSON part"
-        )
     document, rest = _open(body, header_length)
     parameters = _read_parameters(document.get("parameters"))
     default = _read_flag(parameters.pop(_BINARY_OUTPUT, False), "parameters.binary_data_output")

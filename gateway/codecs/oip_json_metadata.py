@@ -23,9 +23,11 @@ __all__ = [
     "decode_model_metadata",
     "decode_model_versions",
     "decode_repository_index",
+    "decode_repository_index_request",
     "decode_server_metadata",
     "encode_error",
     "encode_model_metadata",
+    "encode_repository_index",
     "encode_server_metadata",
 ]
 
@@ -80,6 +82,28 @@ def decode_repository_index(body: bytes) -> tuple[IndexedModel, ...]:
     if not isinstance(entries, list):
         raise InvalidRequest(f"got {seen(entries)}, wanted a list")
     return tuple(_indexed(_object(entry, f"[{i}]"), f"[{i}]") for i, entry in enumerate(entries))
+
+
+def decode_repository_index_request(body: bytes) -> bool:
+    """Whether the question at `/v2/repository/index` is for ready versions only; it may be empty.
+
+    Raises:
+        InvalidRequest: it is not empty, and no object, or its `ready` is neither true nor false.
+    """
+    ready = _object(load(body), "the body").get("ready", False) if body else False
+    if not isinstance(ready, bool):
+        raise InvalidRequest(f"got {seen(ready)}, wanted true or false", path="ready")
+    return ready
+
+
+def encode_repository_index(models: Iterable[IndexedModel]) -> bytes:
+    """The answer of `/v2/repository/index`."""
+    return dump(
+        [
+            {"name": m.name, "version": m.version, "state": m.state, "reason": m.reason}
+            for m in models
+        ]
+    )
 
 
 def encode_model_metadata(description: ModelDescription, versions: Sequence[str] = ()) -> bytes:

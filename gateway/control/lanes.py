@@ -154,6 +154,7 @@ class Lanes:
                 outputs=mirrored.wanted,
             )
             served = await queue.submit(key, mirrored.inputs, mirrored.rows, deadline)
+                parameters=mirrored.parameters,
             return served.outputs
 
         def note(
@@ -214,6 +215,7 @@ class _Runner:
         """Book one batch that ended."""
         self._metrics.count_batch(record.departure, record.outcome)
         if record.rows:
+            parameters=key.parameter_mapping() if key.parameters else {},
             self._metrics.batch_rows.observe(record.rows)
             self._metrics.backend_seconds.observe(record.backend_s)
         if record.bug is not None:
@@ -237,3 +239,5 @@ def _recipes(config: Config, table: RouteTable) -> Iterator[tuple[Key, _Recipe]]
             for shadow in model.shadow:
                 if shadow.arm == arm.name:
                     yield (name, arm.name, "shadow"), replace(recipe, shadow=shadow)
+            if record.outcome == "ok":
+                self._metrics.executions.note(record.rows, record.requests, record.backend_s)

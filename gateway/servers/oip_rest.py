@@ -1,31 +1,28 @@
-"""The Open Inference Protocol's REST API: `POST /v2/models/…/infer` raw, the rest as FastAPI routes."""
+"""How is `POST /v2/models/…/infer` of the Open Inference Protocol answered? The rest is in `oip_routes`."""
 
 from __future__ import annotations
 
 import functools
 import re
-from typing import Any
 from urllib.parse import unquote
 
-from fastapi import APIRouter, Response
-from fastapi.responses import JSONResponse
-
-from gateway import __version__
 from gateway.codecs import oip_json
-from gateway.errors import GatewayError, InvalidRequest, UnknownModel
-from gateway.messages import InferRequest, ModelDescription, Target
-from gateway.pipeline import Pipeline
+from gateway.codecs.oip_raw_request import decode_raw_request
+from gateway.errors import InvalidRequest
+from gateway.messages import Deadline, InferRequest, InferResponse, Target
+from gateway.pipeline import Pipeline, Route
 from gateway.servers.exchange import Desk, Exchange
+from gateway.servers.explain import explained, wants_explanation
 from gateway.servers.heavy import HEAVY_BYTES, HeavyWork, are_heavy
-from gateway.servers.problems import text_of
+from gateway.servers.packing import PACKED_BYTES, encoding_of, packed
 from gateway.servers.rest import Call, Reply
-from gateway.servers.statuses import describe_target, is_ready, versions_of
 
-__all__ = ["EXTENSIONS", "OipRest", "oip_routes", "timeout_s_of"]
+__all__ = ["OipRest", "timeout_s_of"]
 
-EXTENSIONS = ("binary_tensor_data", "parameters", "model_repository(index)")
 _INFER = re.compile(r"/v2/models/([^/]+)(?:/versions/([^/]+))?/infer")
 _HEADER_LENGTH = "inference-header-content-length"
+_ACCEPT = b"accept-encoding"
+_ALL_BINARY = oip_json.OutputForm(binary=True)
 
 
 @functools.lru_cache(maxsize=1024)
@@ -44,7 +41,7 @@ def timeout_s_of(request: InferRequest) -> float | None:
         InvalidRequest: it is not a number above 0; 0 means that none is asked for.
     """
     asked = request.parameters.get("timeout", 0)
-    if isinstance(asked, bool) or not isinstance(asked, int | float) or asked < 0:
+    if isinstance(asked, bool) or not isinstance(asked, int | float) or not asked >= 0:
         raise InvalidRequest(f"got {asked!r}, wanted microseconds", path="parameters.timeout")
     return None if asked == 0 else asked / 1e6
 
@@ -78,7 +75,14 @@ class OipRest:
         if asked is None:
             raise InvalidRequest(f"Malformed request: {call.method} {call.path}")
         length, size = _header_length(call), len(call.body)
-        if (size if length is None else min(length, size)) > HEAVY_BYTES:
+        route: Route | None = None
+        if length == 0:
+            route = self._route(exchange, call, asked)
+            request = decode_raw_request(
+                call.body, route.signature, model=asked.model, version=asked.version
+            )
+            form = _ALL_BINARY
+        elif (size if length is None else min(length, size)) > HEAVY_BYTES:
             request, form = await self._heavy.run(
                 self._desk.reading_deadline(call.headers, exchange),
                 oip_json.decode_request,
@@ -91,79 +95,49 @@ class OipRest:
             request, form = oip_json.decode_request(
                 call.body, length, model=asked.model, version=asked.version
             )
-        exchange.target = target = self._desk.target(call.headers, exchange, asked, "")
         deadline = self._desk.deadline(call.headers, exchange, timeout_s_of(request))
-        exchange.route = route = self._pipeline.route(target)
+        explain = bool(request.parameters) and wants_explanation(request)
+        if route is None:
+            route = self._route(exchange, call, asked)
         answer = await self._pipeline.infer(
-            route, request, deadline=deadline, request_id=exchange.request_id
+            route,
+            request,
+            deadline=deadline,
+            request_id=exchange.request_id,
+            trace=exchange.trace,
         )
         exchange.answer = answer
         response = answer.response
+        if explain:
+            response = explained(answer, route, self._desk.clock() - exchange.started)
+        return await self._reply(call, response, form, deadline)
+
+    def _route(self, exchange: Exchange, call: Call, asked: Target) -> Route:
+        exchange.target = target = self._desk.target(call.headers, exchange, asked, "")
+        exchange.route = route = self._pipeline.route(target)
+        return route
+
+    async def _reply(
+        self, call: Call, response: InferResponse, form: oip_json.OutputForm, deadline: Deadline
+    ) -> Reply:
         if are_heavy(tensor for tensor in response.outputs if not form.is_binary(tensor.name)):
             encode = oip_json.encode_response
             body, header_length = await self._heavy.run(deadline, encode, response, form)
         else:
             body, header_length = oip_json.encode_response(response, form)
-        if header_length is None:
-            return Reply(200, body)
-        headers = [(_HEADER_LENGTH.encode(), str(header_length).encode())]
-        return Reply(200, body, b"application/octet-stream", headers)
+        reply = Reply(200, body)
+        if header_length is not None:
+            headers = [(_HEADER_LENGTH.encode(), str(header_length).encode())]
+            reply = Reply(200, body, b"application/octet-stream", headers)
+        if len(body) < PACKED_BYTES or _ACCEPT not in call.headers.raw:
+            return reply
+        return await _packed(reply, call.headers.raw[_ACCEPT].decode("latin-1"))
 
 
-def oip_routes(pipeline: Pipeline) -> APIRouter:
-    """Server and model metadata, health and readiness, as FastAPI routes."""
-    router = APIRouter(tags=["Open Inference Protocol v2"])
-    told = _Told(pipeline)
-    router.get("/v2", summary="Server metadata")(told.server)
-    router.get("/v2/health/live", summary="Whether the process answers")(told.live)
-    router.get("/v2/health/ready", summary="Whether requests are accepted")(told.ready)
-    router.get("/v2/models", summary="The models that are served")(told.models)
-    for path in ("/v2/models/{model}", "/v2/models/{model}/versions/{version}"):
-        router.get(path, summary="A model's inputs and outputs")(told.metadata)
-        router.get(f"{path}/ready", summary="Whether a model can answer")(told.model_ready)
-    return router
-
-
-class _Told:
-    """What the FastAPI routes tell."""
-
-    def __init__(self, pipeline: Pipeline) -> None:
-        self._pipeline = pipeline
-
-    async def server(self) -> dict[str, Any]:
-        return {"name": "tandem", "version": __version__, "extensions": list(EXTENSIONS)}
-
-    async def live(self) -> dict[str, bool]:
-        return {"live": True}
-
-    async def ready(self) -> JSONResponse:
-        ready = self._pipeline.is_ready
-        return JSONResponse({"ready": ready}, 200 if ready else 503)
-
-    async def models(self) -> dict[str, list[str]]:
-        return {"models": sorted(self._pipeline.table.models)}
-
-    async def model_ready(self, model: str, version: str | None = None) -> JSONResponse:
-        try:
-            routes = self._pipeline.table.model(model)
-        except UnknownModel as error:
-            return _problem(error, Target(model=model, version=version))
-        ready = self._pipeline.is_ready and is_ready(routes, version)
-        return JSONResponse({"name": model, "ready": ready}, 200 if ready else 503)
-
-    async def metadata(self, model: str, version: str | None = None) -> Response:
-        target = Target(model=model, version=version)
-        try:
-            description = describe_target(self._pipeline.table, target)
-        except GatewayError as error:
-            return _problem(error, target)
-        return Response(_metadata(self._pipeline, description), media_type="application/json")
-
-
-def _metadata(pipeline: Pipeline, description: ModelDescription) -> bytes:
-    versions = versions_of(pipeline.table.model(description.model))
-    return oip_json.encode_model_metadata(description, versions)
-
-
-def _problem(error: GatewayError, target: Target) -> JSONResponse:
-    return JSONResponse({"error": text_of(error, "oip_rest", target)}, error.http_status)
+async def _packed(reply: Reply, accepted: str) -> Reply:
+    """The reply, compressed if the caller wants that; its header length stays that of the plain body."""
+    encoding = encoding_of(accepted)
+    if encoding is None:
+        return reply
+    headers = [*reply.headers, (b"content-encoding", encoding.encode())]
+    return Reply(reply.status, await packed(reply.body, encoding), reply.content_type, headers)

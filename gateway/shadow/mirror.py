@@ -11,12 +11,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Literal, TypeAlias, cast
 
 from gateway.errors import GatewayError
-from gateway.messages import Deadline
+from gateway.messages import Deadline, Parameter
 from gateway.shadow.compare import Comparison, compare
 from gateway.tensors import Tensor
 
@@ -58,6 +58,7 @@ class Mirrored:
         wanted: Names of the outputs asked for; empty for all.
         rows: Rows in `inputs`.
         control: What the caller was told.
+        parameters: Of the request, for the backend.
     """
 
     request_id: str
@@ -67,6 +68,7 @@ class Mirrored:
     wanted: tuple[str, ...]
     rows: int
     control: tuple[Tensor, ...]
+    parameters: Mapping[str, Parameter] = field(default_factory=dict)
 
     @property
     def size_bytes(self) -> int:

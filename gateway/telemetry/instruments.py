@@ -69,6 +69,14 @@ class Counters(Collector):
         """The tally of these labels, in the order that they were declared in."""
         return self._children.setdefault(values, Tally())
 
+    def total(self, *values: str | None) -> float:
+        """The sum of the tallies with these labels; None stands for any value."""
+        return sum(
+            tally.total
+            for labels, tally in self._children.items()
+            if all(want in (None, got) for got, want in zip(labels, values, strict=True))
+        )
+
     def describe(self) -> Iterator[CounterMetricFamily]:
         """The family without its samples: the registry asks, to refuse a second one of the name."""
         yield CounterMetricFamily(self._name, self._text, labels=self._labels)

@@ -17,6 +17,7 @@ from prometheus_client.gc_collector import GCCollector
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
+from gateway.telemetry.executions import Executions
 from gateway.telemetry.instruments import Counters, Distribution, Distributions, Tally
 from gateway.telemetry.replicas import ReplicaMetrics
 
@@ -34,6 +35,7 @@ class Metrics:
 
     def __init__(self, registry: CollectorRegistry, *, version: str) -> None:
         self.registry = registry
+        self._executions: dict[tuple[str, str, str], Executions] = {}
         ProcessCollector(registry=registry)
         PlatformCollector(registry=registry)
         GCCollector(registry=registry)
@@ -179,6 +181,10 @@ class Metrics:
             registry=registry,
         )
 
+    def executions(self, model: str, arm: str, role: str) -> Executions:
+        """What the arm's batches cost, one for all its lanes."""
+        return self._executions.setdefault((model, arm, role), Executions())
+
     def forget_arm(self, model: str, arm: str) -> None:
         """Drop the state gauges of an arm that is no longer configured (counters stay)."""
         for gauge in (self.arm_ready, self.arm_weight):
@@ -198,6 +204,7 @@ class ArmMetrics:
         self.backend_seconds: Distribution = metrics.backend_seconds.labels(model, arm, role)
         self.in_flight_batches = metrics.in_flight_batches.labels(model, arm, role)
         self.queued_rows = metrics.queued_rows.labels(model, arm, role)
+        self.executions = metrics.executions(model, arm, role)
         self._labels = (model, arm)
         self._role = role
         self._metrics = metrics
@@ -212,6 +219,12 @@ class ArmMetrics:
             child = self._metrics.requests.labels(*self._labels, dialect, reason)
             self._requests[key] = child
         child.inc()
+
+    def outcomes(self) -> tuple[int, int]:
+        """How many requests were answered, and how many ended in an error, in every dialect."""
+        requests = self._metrics.requests
+        answered = requests.total(*self._labels, None, "ok")
+        return int(answered), int(requests.total(*self._labels, None, None) - answered)
 
     def assigned(self, why: str) -> Tally:
         """What counts the routing decisions in favour of this arm."""

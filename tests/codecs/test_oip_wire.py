@@ -6,11 +6,23 @@ from typing import Any
 
 import pytest
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from tritonclient.grpc import model_config_pb2 as configuration
 from tritonclient.grpc import service_pb2 as triton
 
 from gateway._stubs import oip_wire_pb2 as ours
 
+PARTS = {  # of these we have only what a gateway knows, or tells
+    "ModelConfig",
+    "ModelConfigResponse",
+    "ModelDynamicBatching",
+    "ModelInput",
+    "ModelOutput",
+    "ModelStatistics",
+    "ModelStatisticsResponse",
+    "ModelVersionPolicy",
+}
 MESSAGES = sorted(ours.DESCRIPTOR.message_types_by_name)
+WHOLE = [name for name in MESSAGES if name not in PARTS]
 
 
 def fields(descriptor: Descriptor) -> dict[str, tuple[object, ...]]:
@@ -59,17 +71,55 @@ def _value(field: FieldDescriptor, salt: int) -> object:
     }.get(field.cpp_type, number)
 
 
-@pytest.mark.parametrize("name", MESSAGES)
+def of_triton(name: str) -> Any:
+    return getattr(triton, name, None) or getattr(configuration, name)
+
+
+def differences(part: dict[str, Any], whole: dict[str, Any]) -> list[str]:
+    """The fields of `part` that `whole` lacks or has otherwise; what it has besides is no matter."""
+    found = []
+    for name, (*kind, inner) in part.items():
+        *wanted, deeper = whole.get(name, (None,))
+        if kind != wanted:
+            found.append(name)
+        elif inner is not None:
+            found += [f"{name}.{place}" for place in differences(inner, deeper)]
+    return found
+
+
+@pytest.mark.parametrize("name", sorted(PARTS))
+def test_what_we_have_of_a_message_is_tritons(name: str) -> None:
+    """Every field of ours is there, with the same number and type, at every depth."""
+    mine = fields(ours.DESCRIPTOR.message_types_by_name[name])
+    assert mine
+    assert differences(mine, fields(of_triton(name).DESCRIPTOR)) == []
+
+
+@pytest.mark.parametrize("name", sorted(PARTS))
+def test_what_we_write_of_a_message_is_read_there(name: str) -> None:
+    """Nothing of ours ends up among the unknown fields."""
+    mine = fill(getattr(ours, name)())
+    read = of_triton(name).FromString(mine.SerializeToString())
+    read.DiscardUnknownFields()
+    assert getattr(ours, name).FromString(read.SerializeToString()) == mine
+
+
+def test_datatypes_have_tritons_numbers() -> None:
+    """Of the configuration's enum, which has other names than the protocol's datatypes."""
+    assert dict(ours.DataType.items()) == dict(configuration.DataType.items())
+
+
+@pytest.mark.parametrize("name", WHOLE)
 def test_every_field_is_tritons(name: str) -> None:
     """Names, numbers, types and nesting are equal, and none is missing."""
-    wanted = triton.DESCRIPTOR.message_types_by_name[name]
+    wanted = of_triton(name).DESCRIPTOR
     assert fields(ours.DESCRIPTOR.message_types_by_name[name]) == fields(wanted)
 
 
-@pytest.mark.parametrize("name", MESSAGES)
+@pytest.mark.parametrize("name", WHOLE)
 def test_either_reads_what_the_other_wrote(name: str) -> None:
     """A message with every field set survives the way there and back."""
-    mine, theirs = getattr(ours, name), getattr(triton, name)
+    mine, theirs = getattr(ours, name), of_triton(name)
     written = fill(mine()).SerializeToString(deterministic=True)
     read = theirs.FromString(written)
     assert read == fill(theirs())

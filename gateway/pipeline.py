@@ -27,7 +27,6 @@ from gateway.messages import (
     Parameter,
     Served,
     Target,
-    Trace,
 )
 from gateway.ports import ExampleBackend
 from gateway.routing.table import RouteTable

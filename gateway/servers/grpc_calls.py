@@ -100,7 +100,6 @@ class Calls:
             deadline=deadline,
             request_id=exchange.request_id,
             as_is=exchange.dialect == "tfs_grpc",
-            trace=exchange.trace,
         )
         return exchange.answer
 

@@ -104,7 +104,6 @@ class OipRest:
             request,
             deadline=deadline,
             request_id=exchange.request_id,
-            trace=exchange.trace,
         )
         exchange.answer = answer
         response = answer.response

@@ -142,7 +142,6 @@ class ModelDescription:
         told: Its signatures as it told them (TF Serving: a SignatureDefMap), with what Tandem has no use
             for; empty where the dialect has no such form.
     """
-        max_rows: Rows that it takes in one batch, None where it tells no limit.
 
     model: str
     version: str
@@ -152,12 +151,13 @@ class ModelDescription:
     told: bytes = b""
 
 
-    max_rows: int | None = None
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VersionStatus:
     """The state of one version at a backend, in TF Serving's words."""
 
+        max_rows: Rows that it takes in one batch, None where it tells no limit.
     version: str
     state: VersionState
     error_code: str = "OK"
     error_message: str = ""
+    max_rows: int | None = None

@@ -24,9 +24,10 @@ from uvicorn.protocols.http.httptools_impl import (
 
 from gateway.servers.http1_cycle import ANSWER, Cycle
 
-__all__ = ["MAX_HEAD_BYTES", "BoundedProtocol", "Manners"]
+__all__ = ["MAX_HEADERS", "MAX_HEAD_BYTES", "BoundedProtocol", "Manners"]
 
 MAX_HEAD_BYTES = 64 * 1024
+MAX_HEADERS = MAX_HEAD_BYTES // len(b"a:\r\n")  # no head within its bound has more
 REASONS = {400: "invalid_request", 408: "deadline", 431: "body_too_large"}
 _EXTENSIONS: dict[str, dict[object, object]] = {ANSWER: {}}
 _HEAD_TOO_LARGE = f"the request's head is over {MAX_HEAD_BYTES} bytes"
@@ -63,6 +64,7 @@ class BoundedProtocol(HttpToolsProtocol):
     _idle_since: float | None = None
     _served: Cycle | None = None
     _task: asyncio.Task[None] | None = None
+    _late: object = None  # the last request that came in pieces, known by its scope
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End a connection, and what is being done for its client."""
@@ -89,10 +91,17 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _bound_arrival(self, data: bytes) -> None:
         if self._is_in_head:
-            self._head_bytes += len(data)
+            # Requests sent without waiting for answers share a piece: where this head begins in it, the
+            # parser does not tell. Then only the pieces after it count; one read has at most 256 KiB.
+            if self._late is self.scope or (self._late is None and b"\r\n\r\n" not in data):
+                self._head_bytes += len(data)
             if self._head_bytes > MAX_HEAD_BYTES:
                 self._refuse(431, _HEAD_TOO_LARGE)
                 return
+        elif len(self.headers) > MAX_HEADERS:  # what follows a body in chunks is kept among them
+            self._refuse(431, f"the request has over {MAX_HEADERS} headers")
+            return
+        self._late = self.scope
         if self._timer is None:
             self._timer = self.loop.call_later(self.manners.read_timeout_s, self._too_slow)
 

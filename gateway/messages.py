@@ -139,6 +139,7 @@ class ModelDescription:
     Attributes:
         checks_itself: Whether the backend itself says, in its dialect's words, what is wrong with inputs
             that do not fit the signature, and takes some that seem not to. TF Serving does.
+        max_rows: Rows that it takes in one batch, None where it tells no limit.
         told: Its signatures as it told them (TF Serving: a SignatureDefMap), with what Tandem has no use
             for; empty where the dialect has no such form.
     """
@@ -148,6 +149,7 @@ class ModelDescription:
     platform: str
     signatures: Mapping[str, Signature]
     checks_itself: bool = False
+    max_rows: int | None = None
     told: bytes = b""
 
 
@@ -155,9 +157,7 @@ class ModelDescription:
 class VersionStatus:
     """The state of one version at a backend, in TF Serving's words."""
 
-        max_rows: Rows that it takes in one batch, None where it tells no limit.
     version: str
     state: VersionState
     error_code: str = "OK"
     error_message: str = ""
-    max_rows: int | None = None

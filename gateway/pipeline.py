@@ -163,12 +163,12 @@ class Pipeline:
             outputs=request.outputs,
         )
         mirrors = route.mirrors
-        try:
-            rows = lane.check(key, signature, request.inputs)
         parameters = request.parameters
         if parameters:
             parameters = _for_backend(parameters)
             key = key.with_parameters(parameters)
+        try:
+            rows = lane.check(key, signature, request.inputs)
         except InvalidRequest:
             if not (as_is and arm.checks_itself and _is_harmless(signature, request.inputs)):
                 raise
@@ -191,9 +191,9 @@ class Pipeline:
                 wanted=request.outputs,
                 rows=rows,
                 control=served.outputs,
+                parameters=parameters,
             )
             for mirror in mirrors:
-                parameters=parameters,
                 mirror.offer(mirrored)
         return _answer(route, request, served)
 
@@ -242,15 +242,6 @@ def _answer(route: Route, request: InferRequest, served: Served) -> Answer:
     return Answer(response=response, served=served)
 
 
-def _alone(key: BatchKey, request: InferRequest) -> BatchKey:
-    """The key of a request that is sent as it is."""
-    alone = BatchKey.of(
-        version=key.version,
-        signature=key.signature,
-        inputs=request.inputs,
-        batchable=False,
-        outputs=key.outputs,
-    )
 def _for_backend(parameters: Mapping[str, Parameter]) -> Mapping[str, Parameter]:
     """Those that may change what a backend answers, so that only requests which agree share a batch."""
     return {
@@ -260,6 +251,15 @@ def _for_backend(parameters: Mapping[str, Parameter]) -> Mapping[str, Parameter]
     }
 
 
+def _alone(key: BatchKey, request: InferRequest) -> BatchKey:
+    """The key of a request that is sent as it is."""
+    alone = BatchKey.of(
+        version=key.version,
+        signature=key.signature,
+        inputs=request.inputs,
+        batchable=False,
+        outputs=key.outputs,
+    )
     return alone._replace(as_is=True)
 
 

@@ -152,9 +152,9 @@ class Lanes:
                 inputs=mirrored.inputs,
                 batchable=signature.is_batchable,
                 outputs=mirrored.wanted,
+                parameters=mirrored.parameters,
             )
             served = await queue.submit(key, mirrored.inputs, mirrored.rows, deadline)
-                parameters=mirrored.parameters,
             return served.outputs
 
         def note(
@@ -204,6 +204,7 @@ class _Runner:
             signature=key.signature,
             inputs=inputs,
             outputs=key.outputs,
+            parameters=key.parameter_mapping() if key.parameters else {},
         )
         response = await self._backend.infer(request, deadline)
         if key.as_is:
@@ -215,9 +216,10 @@ class _Runner:
         """Book one batch that ended."""
         self._metrics.count_batch(record.departure, record.outcome)
         if record.rows:
-            parameters=key.parameter_mapping() if key.parameters else {},
             self._metrics.batch_rows.observe(record.rows)
             self._metrics.backend_seconds.observe(record.backend_s)
+            if record.outcome == "ok":
+                self._metrics.executions.note(record.rows, record.requests, record.backend_s)
         if record.bug is not None:
             _log.error("a batch failed inside the gateway", exc_info=record.bug)
 
@@ -239,5 +241,3 @@ def _recipes(config: Config, table: RouteTable) -> Iterator[tuple[Key, _Recipe]]
             for shadow in model.shadow:
                 if shadow.arm == arm.name:
                     yield (name, arm.name, "shadow"), replace(recipe, shadow=shadow)
-            if record.outcome == "ok":
-                self._metrics.executions.note(record.rows, record.requests, record.backend_s)

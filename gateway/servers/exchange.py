@@ -163,11 +163,11 @@ class Desk:
             route.lane.metrics.count_request(exchange.dialect, reason)
             if error is None:
                 route.lane.metrics.request_seconds.observe(now - exchange.started)
-        if self._log.wants(exchange.request_id, ok=error is None):
-            self._log.write(ok=error is None, fields=_log_fields(exchange, reason, now))
                 route.lane.metrics.executions.last_answered = now
             else:
                 route.lane.metrics.executions.failed_s += now - exchange.started
+        if self._log.wants(exchange.request_id, ok=error is None):
+            self._log.write(ok=error is None, fields=_log_fields(exchange, reason, now))
 
     def target(self, headers: Headers, exchange: Exchange, asked: Target, signature: str) -> Target:
         """`asked`, completed by its signature and by what the headers say of the unit and the arm."""

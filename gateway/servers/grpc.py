@@ -81,6 +81,9 @@ class GrpcApi:
     async def _predict(self, data: bytes, context: Context) -> bytes:
         async def answer(exchange: Exchange, metadata: CallMetadata) -> bytes:
             request = tfs_proto.decode_request(data)
+            for tensor in request.inputs:
+                if tensor.array.nbytes > len(data):  # few values, repeated
+                    exchange.hold(tensor.array.nbytes)
             left_s = context.time_remaining()
             answered = await self._calls.infer(exchange, request, metadata, left_s)
             return tfs_proto.encode_response(answered.response)

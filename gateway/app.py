@@ -43,6 +43,7 @@ from gateway.servers.oip_rest import OipRest
 from gateway.servers.oip_routes import add_oip_routes
 from gateway.servers.rest import RawRoutes, RestApi
 from gateway.servers.tfs_rest import TfsRest
+from gateway.servers.torchserve_rest import TorchServeRest, torchserve_routes
 from gateway.telemetry.logs import RequestLog, json_logging
 from gateway.telemetry.metrics import Metrics
 
@@ -126,7 +127,7 @@ class Gateway:
         self._admin = self._listen_http("admin", admin, config.listen.admin, Manners(patience_s))
         self._rest = self._listen_http("rest", self._rest_api(), config.listen.rest, manners)
         limit = config.limits.max_body_bytes
-        self._grpc_api = GrpcApi(self._desk)
+        self._grpc_api = GrpcApi(self._desk, self._heavy)
         self._grpc, self.addresses["grpc"] = await start_grpc(
             self._grpc_api, config.listen.grpc, max_message_bytes=limit
         )
@@ -148,9 +149,11 @@ class Gateway:
             {
                 "tfs_rest": TfsRest(self._desk, self._heavy),
                 "oip_rest": OipRest(self._desk, self._heavy),
+                "torchserve_rest": TorchServeRest(self._desk, self._heavy),
             },
         )
         add_oip_routes(api, self._desk)
+        api.include_router(torchserve_routes(self.pipeline))
         return api
 
     async def _apply(self, config: Config) -> None:

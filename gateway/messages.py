@@ -35,7 +35,9 @@ OWN_PARAMETERS = frozenset({"priority", "timeout"})
 ExampleMethod: TypeAlias = Literal["Classify", "Regress", "MultiInference"]
 """What TF Serving answers about `tf.Example`s."""
 
-Dialect: TypeAlias = Literal["tfs_rest", "tfs_grpc", "oip_rest", "oip_grpc"]
+Dialect: TypeAlias = Literal[
+    "tfs_rest", "tfs_grpc", "oip_rest", "oip_grpc", "torchserve_rest", "torchserve_grpc"
+]
 
 VersionState: TypeAlias = Literal["START", "LOADING", "AVAILABLE", "UNLOADING", "END"]
 

@@ -10,33 +10,26 @@ that code returns. So there is no one form; these two are common, and the operat
 Read is whatever such code answers with: a list of rows, `{"predictions": [row, …]}`, `{"outputs": …}` in
 the protocol's form or by name, or an object with a value for every output.
 
-Rules:
-- A value is read by the datatype that the signature promises, so FP16 and BF16 are plain numbers.
-- BYTES elements are text, `{"b64": …}` where they are none.
+A value is read by the datatype that the signature promises, so FP16 and BF16 are plain numbers.
 """
 
 from __future__ import annotations
 
-import binascii
 from collections.abc import Mapping
-from typing import Literal, TypeAlias, cast
+from typing import Literal, TypeAlias
 
-import numpy as np
-import orjson
-
-from gateway.codecs.json_text import dump, load, nested_text, seen
+from gateway.codecs.json_text import dump, load, seen
 from gateway.codecs.oip_json import decode_response as decode_oip
 from gateway.codecs.oip_json import encode_request as encode_oip
 from gateway.codecs.tfs_json_read import is_base64, read_columns, read_rows
+from gateway.codecs.torchserve_values import nested, row_objects
 from gateway.errors import InvalidRequest
 from gateway.messages import InferRequest, InferResponse
-from gateway.tensors import Array, Signature, Tensor, TensorSpec
+from gateway.tensors import Signature, Tensor, TensorSpec
 
 __all__ = ["BodyForm", "decode_response", "encode_request"]
 
 BodyForm: TypeAlias = Literal["instances", "oip"]
-
-_HALVES = frozenset(("FP16", "BF16"))
 
 
 def encode_request(request: InferRequest, signature: Signature, form: BodyForm) -> bytes:
@@ -44,19 +37,10 @@ def encode_request(request: InferRequest, signature: Signature, form: BodyForm) 
     if form == "oip":
         return encode_oip(request, binary=False)[0]
     if not signature.is_batchable:
-        return dump({"inputs": {tensor.name: _text(tensor) for tensor in request.inputs}})
+        return dump({"inputs": {tensor.name: nested(tensor) for tensor in request.inputs}})
     if len(request.inputs) == 1:
-        return dump({"instances": _text(request.inputs[0])})
-    columns = {tensor.name: tensor for tensor in request.inputs}
-    rows = min(tensor.array.shape[0] for tensor in request.inputs)
-    return dump(
-        {
-            "instances": [
-                {name: _text(_row(tensor, row)) for name, tensor in columns.items()}
-                for row in range(rows)
-            ]
-        }
-    )
+        return dump({"instances": nested(request.inputs[0])})
+    return dump({"instances": row_objects(request.inputs)})
 
 
 def decode_response(
@@ -126,32 +110,3 @@ def _fitting(
         )
         raise InvalidRequest(f"the values are ragged or of another type, wanted {wanted}")
     return tensors
-
-
-def _row(tensor: Tensor, row: int) -> Tensor:
-    return Tensor(tensor.name, tensor.datatype, np.asarray(tensor.array[row]))
-
-
-def _text(tensor: Tensor) -> orjson.Fragment | object:
-    array = tensor.array
-    if tensor.datatype == "BYTES":
-        return _strings(array)
-    if tensor.datatype in _HALVES:
-        array = array.astype(np.float32)
-    return nested_text(np.ascontiguousarray(array) if array.ndim else array)
-
-
-def _strings(array: Array) -> object:
-    if not array.ndim:
-        return _string(cast("bytes", array[()]))
-    flat = [_string(element) for element in array.ravel().tolist()]
-    written = np.empty(array.size, np.object_)
-    written[:] = flat
-    return written.reshape(array.shape).tolist()
-
-
-def _string(data: bytes) -> object:
-    try:
-        return data.decode()
-    except UnicodeDecodeError:
-        return {"b64": binascii.b2a_base64(data, newline=False).decode("ascii")}

@@ -1,8 +1,8 @@
 """How do gRPC calls become requests, and answers gRPC messages again?
 
-One port serves TF Serving's services and the Open Inference Protocol's. Methods take and give bytes; the
-codecs read and write them, so no generated service class is needed. TF Serving's methods are here, the
-Open Inference Protocol's in `oip_grpc`.
+One port serves TF Serving's services, the Open Inference Protocol's and TorchServe's. Methods take and give
+bytes; the codecs read and write them, so no generated service class is needed. TF Serving's methods are
+here, the Open Inference Protocol's in `oip_grpc`, TorchServe's in `torchserve_grpc`.
 """
 
 from __future__ import annotations
@@ -19,10 +19,12 @@ from gateway.pipeline import Pipeline
 from gateway.servers.exchange import Desk, Exchange
 from gateway.servers.grpc_calls import CallMetadata, Calls, Context, Method
 from gateway.servers.grpc_health import HEALTH, HealthService
+from gateway.servers.heavy import HeavyWork
 from gateway.servers.oip_grpc import OIP, OipGrpc
 from gateway.servers.oip_stream import Streams
 from gateway.servers.statuses import describe_target, tfs_statuses
 from gateway.servers.tfs_examples import ExampleCalls
+from gateway.servers.torchserve_grpc import TORCHSERVE, TORCHSERVE_OIP, TorchServeGrpc
 
 __all__ = ["GrpcApi"]
 
@@ -33,16 +35,22 @@ MODEL = "tensorflow.serving.ModelService"
 class GrpcApi:
     """The methods of every service on the gRPC port."""
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: Desk, heavy: HeavyWork) -> None:
         self._pipeline: Pipeline = desk.pipeline
         self._examples = ExampleCalls(desk)
         self._calls = calls = Calls(desk)
         self._streams = Streams()
         self._oip = OipGrpc(desk, calls, self._streams)
+        self._torchserve = TorchServeGrpc(desk, calls, heavy)
 
     def register(self, server: grpc.aio.Server) -> None:
         """Add every service to `server`."""
-        services = {**self._services(), OIP: self._oip.unary()}
+        services = {
+            **self._services(),
+            OIP: self._oip.unary(),
+            TORCHSERVE: self._torchserve.unary(),
+            TORCHSERVE_OIP: self._oip.unary(),
+        }
         health = HealthService(self._pipeline, self._streams, frozenset({*services, HEALTH}))
         handlers: dict[str, dict[str, grpc.RpcMethodHandler[bytes, bytes]]] = {
             service: {
@@ -51,7 +59,10 @@ class GrpcApi:
             }
             for service, methods in services.items()
         }
-        handlers[OIP]["ModelStreamInfer"] = grpc.stream_stream_rpc_method_handler(self._oip.stream)
+        for name in (OIP, TORCHSERVE_OIP):
+            handlers[name]["ModelStreamInfer"] = grpc.stream_stream_rpc_method_handler(
+                self._oip.stream
+            )
         handlers[HEALTH] = health.methods()
         for service, methods in handlers.items():
             server.add_generic_rpc_handlers(

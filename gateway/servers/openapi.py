@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from gateway.servers.torchserve_openapi import prediction_paths
+
 __all__ = ["with_predict_routes"]
 
 _FLOWER = [5.1, 3.5, 1.4, 0.2]
@@ -38,7 +40,7 @@ _HEADERS = [
 
 
 def with_predict_routes(description: dict[str, Any]) -> dict[str, Any]:
-    """The OpenAPI description, with the raw routes of both dialects added."""
+    """The OpenAPI description, with the raw routes of the three dialects added."""
     tfs = _post(
         "Predict, TF Serving's dialect",
         "TF Serving",
@@ -63,6 +65,7 @@ def with_predict_routes(description: dict[str, Any]) -> dict[str, Any]:
         "/v1/models/{model}/labels/{label}:predict": _with_path(tfs, "model", "label"),
         "/v2/models/{model}/infer": _with_path(oip, "model"),
         "/v2/models/{model}/versions/{version}/infer": _with_path(oip, "model", "version"),
+        **prediction_paths(),
     }
     return {**description, "paths": {**paths, **description.get("paths", {})}}
 

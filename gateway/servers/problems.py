@@ -1,15 +1,16 @@
 """How does each dialect say what went wrong?
 
 TF Serving's clients match on its texts, so an unknown model, label or signature is told in TF Serving's
-words there and in Triton's on the Open Inference Protocol, and what a backend said of a request is told to
-TF Serving's clients as it came. Every other error keeps our own text, which says what was got, what was
-wanted and where.
+words there, in TorchServe's on its own paths (`torchserve_problems`), and in Triton's on the Open Inference
+Protocol; what a backend said of a request is told to TF Serving's clients as it came. Every other error
+keeps our own text, which says what was got, what was wanted and where.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
+import orjson
 from google.protobuf.message import DecodeError
 
 from gateway.errors import (
@@ -22,8 +23,9 @@ from gateway.errors import (
     UnknownSignature,
 )
 from gateway.messages import DEFAULT_SIGNATURE, Dialect, Target
+from gateway.servers.torchserve_problems import torchserve_body, torchserve_code, torchserve_text
 
-__all__ = ["code_of", "headers_of", "status_of", "text_of"]
+__all__ = ["body_of", "code_of", "headers_of", "status_of", "text_of"]
 
 _MAX_TEXT: Mapping[Dialect, int] = {"tfs_rest": 16 * 1024}
 """Characters of an error's text: 1,024, as TF Serving has it over gRPC; it has no bound over REST."""
@@ -41,10 +43,21 @@ _HTTP_STATUS: Mapping[str, int] = {
 
 def text_of(error: GatewayError, dialect: Dialect, target: Target | None) -> str:
     """The error's text in the caller's dialect, cut where it is very long."""
-    is_tfs = dialect in ("tfs_rest", "tfs_grpc")
-    text = _tfs_text(error, dialect, target) if is_tfs else _oip_text(error, target)
+    if dialect in ("tfs_rest", "tfs_grpc"):
+        text = _tfs_text(error, dialect, target)
+    elif dialect in ("oip_rest", "oip_grpc"):
+        text = _oip_text(error, target)
+    else:
+        text = torchserve_text(error, target, grpc=dialect == "torchserve_grpc")
     limit = _MAX_TEXT.get(dialect, 1024)
     return text if len(text) <= limit else f"{text[:limit]}...TRUNCATED"
+
+
+def body_of(error: GatewayError, dialect: Dialect, text: str) -> bytes:
+    """The HTTP body that tells `text`, in the caller's dialect."""
+    if dialect == "torchserve_rest":
+        return torchserve_body(error, text)
+    return orjson.dumps({"error": text.encode("utf-8", "replace").decode()})
 
 
 def status_of(error: GatewayError, dialect: Dialect) -> int:
@@ -61,6 +74,8 @@ def code_of(error: GatewayError, dialect: Dialect) -> str:
             return "INTERNAL"  # as gRPC's own parser says it there
         if isinstance(error, BackendRefused) and error.code:
             return error.code
+    if dialect == "torchserve_grpc":
+        return torchserve_code(error)
     return error.grpc_code
 
 

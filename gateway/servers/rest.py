@@ -14,7 +14,6 @@ import logging
 from collections.abc import Coroutine, Mapping, Sequence
 from typing import Any, Protocol, TypeAlias
 
-import orjson
 from fastapi import FastAPI
 
 from gateway.errors import CallerLeft, GatewayError
@@ -24,7 +23,7 @@ from gateway.servers.cors import with_cors
 from gateway.servers.exchange import EXPLAIN, REQUEST_ID, Desk, Exchange, clean_id
 from gateway.servers.http1_cycle import ANSWER
 from gateway.servers.openapi import with_predict_routes
-from gateway.servers.problems import headers_of, status_of, text_of
+from gateway.servers.problems import body_of, headers_of, status_of, text_of
 from gateway.values import value_class
 
 __all__ = ["AsgiHeaders", "Call", "Endpoint", "RawRoutes", "Reply", "RestApi"]
@@ -96,6 +95,8 @@ class RawRoutes:
             return "tfs_rest"
         if method == "POST" and path.startswith("/v2/models/") and path.endswith("/infer"):
             return "oip_rest"
+        if path.startswith(("/predictions/", "/explanations/")):
+            return "torchserve_rest"
         return None
 
     async def __call__(
@@ -171,7 +172,7 @@ async def _send(
 
 def _error_reply(exchange: Exchange, error: GatewayError) -> Reply:
     text = text_of(error, exchange.dialect, exchange.target)
-    body = orjson.dumps({"error": text.encode("utf-8", "replace").decode()})
+    body = body_of(error, exchange.dialect, text)
     status = status_of(error, exchange.dialect)
     return Reply(status, body, headers=headers_of(error))
 

@@ -1,0 +1,51 @@
+"""TorchServe's inference API over gRPC, `InferenceAPIsService`: `Ping` and `Predictions`."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping
+
+from gateway.codecs import torchserve_proto
+from gateway.servers.exchange import Desk, Exchange
+from gateway.servers.grpc_calls import CallMetadata, Calls, Context, Method
+from gateway.servers.heavy import HeavyWork
+from gateway.servers.torchserve_calls import TorchServeCalls
+
+__all__ = ["TORCHSERVE", "TORCHSERVE_OIP", "TorchServeGrpc"]
+
+TORCHSERVE = "org.pytorch.serve.grpc.inference.InferenceAPIsService"
+TORCHSERVE_OIP = "org.pytorch.serve.grpc.openinference.GRPCInferenceService"
+"""The Open Inference Protocol, under the name of TorchServe's package; the messages are the same."""
+
+
+class TorchServeGrpc:
+    """The methods of the service."""
+
+    def __init__(self, desk: Desk, calls: Calls, heavy: HeavyWork) -> None:
+        self._pipeline = desk.pipeline
+        self._calls = calls
+        self._predictions = TorchServeCalls(desk, heavy)
+
+    def unary(self) -> Mapping[str, Method]:
+        """Its methods of one message each way, by name."""
+        return {
+            "Ping": functools.partial(self._calls.tell, "torchserve_grpc", self._ping),
+            "Predictions": self._predict,
+        }
+
+    def _ping(self, _: bytes) -> tuple[None, Callable[[], bytes]]:
+        return None, lambda: torchserve_proto.encode_health(healthy=self._pipeline.is_ready)
+
+    async def _predict(self, data: bytes, context: Context) -> bytes:
+        async def answer(exchange: Exchange, metadata: CallMetadata) -> bytes:
+            exchange.target, fields = torchserve_proto.decode_request(data)
+            prediction = await self._predictions.answer_fields(
+                exchange,
+                metadata,
+                exchange.target,
+                fields=fields,
+                timeout_s=context.time_remaining(),
+            )
+            return torchserve_proto.encode_answer(prediction)
+
+        return await self._calls.serve("torchserve_grpc", data, context, answer)

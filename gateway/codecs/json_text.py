@@ -50,6 +50,8 @@ def array_text(array: Array) -> orjson.Fragment:
 
 def nested_text(array: Array) -> orjson.Fragment:
     """The elements of a contiguous bool, integer or float array (not BF16), a list per dimension."""
+    if not array.flags.aligned:
+        array = array.copy()
     text = orjson.dumps(array if array.ndim else array[()], option=orjson.OPT_SERIALIZE_NUMPY)
     if b"null" in text:
         tokens = _tokens(array[~np.isfinite(array)])

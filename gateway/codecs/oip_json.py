@@ -21,6 +21,7 @@ from gateway.codecs.oip_json_metadata import (
 from gateway.codecs.oip_json_tensor import TensorReader, TensorWriter
 from gateway.codecs.oip_model import check_count
 from gateway.codecs.oip_parameters import refuse_reserved, refuse_unsupported
+from gateway.codecs.raw import RawBytes
 from gateway.errors import InvalidRequest
 from gateway.messages import InferRequest, InferResponse, Parameter
 
@@ -161,7 +162,7 @@ def _open(body: bytes, header_length: int | None) -> tuple[dict[str, object], me
 
 
 def _close(
-    document: dict[str, object], parameters: Mapping[str, Parameter], blobs: list[bytes]
+    document: dict[str, object], parameters: Mapping[str, Parameter], blobs: list[RawBytes]
 ) -> tuple[bytes, int | None]:
     """The body of a JSON object and the bytes after it, and its header length if there are any."""
     if parameters:

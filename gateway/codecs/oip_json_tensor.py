@@ -26,7 +26,7 @@ from gateway.codecs.elements import array_of
 from gateway.codecs.json_text import array_text, seen
 from gateway.codecs.oip_model import check_count, datatype_named
 from gateway.codecs.oip_parameters import refuse_unsupported
-from gateway.codecs.raw import decode_raw, encode_raw
+from gateway.codecs.raw import RawBytes, decode_raw, raw_buffer
 from gateway.errors import InvalidRequest
 from gateway.tensors import DTYPES, MAX_RANK, Array, Datatype, Tensor
 
@@ -134,11 +134,11 @@ class TensorWriter:
     def __init__(self, role: str, *, halves: bool = False) -> None:
         self._role = role  # "input" or "output", for errors
         self._halves = halves  # whether FP16 and BF16 may be numbers
-        self.blobs: list[bytes] = []
+        self.blobs: list[RawBytes] = []
 
     def binary(self, tensor: Tensor) -> dict[str, object]:
         """The JSON object of a tensor whose bytes follow."""
-        blob = encode_raw(tensor.array)
+        blob = raw_buffer(tensor.array)
         self.blobs.append(blob)
         return {
             "name": tensor.name,

@@ -38,8 +38,8 @@ from gateway.codecs.oip_proto_metadata import (
     encode_server_metadata,
     encode_server_ready,
 )
-from gateway.codecs.protobuf import parse, serialize
-from gateway.codecs.raw import decode_raw, encode_raw
+from gateway.codecs.protobuf import Blob, parse_apart, serialize_with
+from gateway.codecs.raw import decode_raw, raw_buffer
 from gateway.errors import InvalidRequest
 from gateway.messages import InferRequest, InferResponse, Parameter
 from gateway.tensors import MAX_RANK, Datatype, Tensor
@@ -74,6 +74,7 @@ _WireTensor: TypeAlias = (
     pb.ModelInferRequest.InferInputTensor | pb.ModelInferResponse.InferOutputTensor
 )
 
+_RAW_INPUTS, _RAW_OUTPUTS = "raw_input_contents", "raw_output_contents"
 _INT64 = range(-(2**63), 2**63)
 
 _CONTENTS: Mapping[str, str] = {
@@ -99,13 +100,13 @@ def decode_request(data: bytes) -> InferRequest:
         InvalidRequest: not such a message, or a tensor's bytes, shape and datatype disagree.
         Unsupported: it asks for shared memory or classification.
     """
-    message = parse(pb.ModelInferRequest, data)
+    message, blobs = parse_apart(pb.ModelInferRequest, data, _RAW_INPUTS)
     model = message.model_name
     parameters = _read_parameters(message.parameters)
     refuse_reserved(parameters)
     return InferRequest(
         model=model,
-        inputs=_read_tensors(message.inputs, message.raw_input_contents, "input", model),
+        inputs=_read_tensors(message.inputs, blobs, "input", model),
         version=message.model_version or None,
         outputs=_read_output_names(message.outputs),
         id=message.id,
@@ -120,11 +121,11 @@ def encode_request(request: InferRequest) -> bytes:
         message.model_version = request.version
     for tensor in request.inputs:
         _write_tensor(message.inputs.add(), tensor)
-        message.raw_input_contents.append(encode_raw(tensor.array))
     for name in request.outputs:
         message.outputs.add().name = name
     _write_parameters(message.parameters, request.parameters)
-    return serialize(message)
+    blobs = [raw_buffer(tensor.array) for tensor in request.inputs]
+    return serialize_with(message, _RAW_INPUTS, blobs)
 
 
 def decode_response(data: bytes) -> InferResponse:
@@ -134,12 +135,12 @@ def decode_response(data: bytes) -> InferResponse:
         InvalidRequest: not such a message, or a tensor's bytes, shape and datatype disagree.
         Unsupported: an output is in shared memory.
     """
-    message = parse(pb.ModelInferResponse, data)
+    message, blobs = parse_apart(pb.ModelInferResponse, data, _RAW_OUTPUTS)
     model = message.model_name
     return InferResponse(
         model=model,
         version=message.model_version,
-        outputs=_read_tensors(message.outputs, message.raw_output_contents, "output", model),
+        outputs=_read_tensors(message.outputs, blobs, "output", model),
         id=message.id,
         parameters=_read_parameters(message.parameters),
     )
@@ -152,13 +153,13 @@ def encode_response(response: InferResponse) -> bytes:
     )
     for tensor in response.outputs:
         _write_tensor(message.outputs.add(), tensor)
-        message.raw_output_contents.append(encode_raw(tensor.array))
     _write_parameters(message.parameters, response.parameters)
-    return serialize(message)
+    blobs = [raw_buffer(tensor.array) for tensor in response.outputs]
+    return serialize_with(message, _RAW_OUTPUTS, blobs)
 
 
 def _read_tensors(
-    tensors: Sequence[_WireTensor], blobs: Sequence[bytes], role: str, model: str
+    tensors: Sequence[_WireTensor], blobs: Sequence[Blob], role: str, model: str
 ) -> tuple[Tensor, ...]:
     check_count(len(tensors), f"{role}s")
     count = len(blobs)
@@ -167,7 +168,7 @@ def _read_tensors(
             f"got {count} raw blobs, wanted one for each of {len(tensors)} {role}s",
             path=f"raw_{role}_contents",
         )
-    tensors, blobs = tensors[:], blobs[:]  # a list is walked twice as fast as protobuf's container
+    tensors = tensors[:]  # a list is walked twice as fast as protobuf's container
     read = []
     for index, tensor in enumerate(tensors):
         path = f"{role}s[{index}]"

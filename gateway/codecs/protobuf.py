@@ -1,16 +1,29 @@
-"""How do bytes become a protobuf message, and a message bytes, with our own errors?"""
+"""How do bytes become a protobuf message, and a message bytes, with our own errors?
+
+protobuf copies every byte string into a message, and again out of it. So large raw tensors go past it: a
+field of bytes is written behind the rest of the message, and read from where it stands in the bytes that
+arrived. Both are what the wire format says, and what comes out is what protobuf writes.
+"""
 
 from __future__ import annotations
 
-from typing import TypeVar
+from collections.abc import Sequence
+from typing import TypeAlias, TypeVar
 
 from google.protobuf.message import DecodeError, Message
 
 from gateway.errors import BodyTooLarge, InvalidRequest
 
-__all__ = ["parse", "serialize"]
+__all__ = ["Blob", "parse", "parse_apart", "serialize", "serialize_with"]
+
+Blob: TypeAlias = bytes | memoryview
 
 MAX_MESSAGE_BYTES = 2**31 - 1  # protobuf's own limit
+APART_BYTES = 16 * 1024
+"""Smaller messages are left to protobuf: it copies them faster than Python finds the blobs in them."""
+
+_MAX_FIELDS = 256  # looked at in Python, so that a message of many is not a way to stop us
+_DELIMITED = 2  # the wire type of strings, bytes and messages
 
 _AnyMessage = TypeVar("_AnyMessage", bound=Message)
 
@@ -29,6 +42,25 @@ def parse(kind: type[_AnyMessage], data: bytes) -> _AnyMessage:
         ) from error
 
 
+def parse_apart(
+    kind: type[_AnyMessage], data: bytes, field: str
+) -> tuple[_AnyMessage, Sequence[Blob]]:
+    """The message of type `kind` in `data`, and what its repeated bytes field `field` holds.
+
+    Where the message is large, it comes without that field, whose values are views of `data`.
+
+    Raises:
+        InvalidRequest: the bytes are none.
+    """
+    if len(data) >= APART_BYTES:
+        found = _cut(data, _tag(kind, field))
+        if found is not None:
+            rest, blobs = found
+            return parse(kind, rest), blobs
+    message = parse(kind, data)
+    return message, getattr(message, field)[:]  # a list is walked twice as fast as the container
+
+
 def serialize(message: Message) -> bytes:
     """The bytes of `message`.
 
@@ -36,8 +68,76 @@ def serialize(message: Message) -> bytes:
         BodyTooLarge: more than a protobuf message may have. Python writes it, but nobody reads it.
     """
     data = message.SerializeToString()
-    if len(data) > MAX_MESSAGE_BYTES:
-        raise BodyTooLarge(
-            f"the {message.DESCRIPTOR.name} has {len(data)} bytes, at most {MAX_MESSAGE_BYTES} fit"
-        )
+    _check_size(message, len(data))
     return data
+
+
+def serialize_with(message: Message, field: str, blobs: Sequence[Blob]) -> bytes:
+    """The bytes of `message` with `blobs` in its repeated bytes field `field`, the last it has.
+
+    Raises:
+        BodyTooLarge: more than a protobuf message may have.
+    """
+    tag = _tag(type(message), field).to_bytes(1)
+    parts: list[Blob] = [message.SerializeToString()]
+    size = len(parts[0])
+    for blob in blobs:
+        prefix = tag + _varint(len(blob))
+        parts += (prefix, blob)
+        size += len(prefix) + len(blob)
+    _check_size(message, size)
+    return b"".join(parts)
+
+
+def _check_size(message: Message, size: int) -> None:
+    if size > MAX_MESSAGE_BYTES:
+        raise BodyTooLarge(
+            f"the {message.DESCRIPTOR.name} has {size} bytes, at most {MAX_MESSAGE_BYTES} fit"
+        )
+
+
+def _tag(kind: type[Message], field: str) -> int:
+    """What stands before each value of `field`, whose number is below 16."""
+    return kind.DESCRIPTOR.fields_by_name[field].number << 3 | _DELIMITED
+
+
+def _cut(data: bytes, wanted: int) -> tuple[bytes, list[memoryview]] | None:
+    """What is not in the wanted field, and what is; None where that is better left to protobuf."""
+    view, end, at = memoryview(data), len(data), 0
+    rest: list[memoryview] = []
+    blobs: list[memoryview] = []
+    for _ in range(_MAX_FIELDS):
+        if at == end:
+            return b"".join(rest), blobs
+        start, tag = at, data[at]
+        if tag & 0x80 or tag & 7 != _DELIMITED:
+            return None  # of no field that these messages have
+        size, at = _read_varint(data, at + 1)
+        if size > end - at:
+            return None
+        if tag == wanted:
+            blobs.append(view[at : at + size])
+        else:
+            rest.append(view[start : at + size])
+        at += size
+    return None
+
+
+def _varint(number: int) -> bytes:
+    octets = bytearray()
+    while number > 0x7F:  # noqa: PLR2004 - seven bits to a byte
+        octets.append(number & 0x7F | 0x80)
+        number >>= 7
+    octets.append(number)
+    return bytes(octets)
+
+
+def _read_varint(data: bytes, at: int) -> tuple[int, int]:
+    """The number at `at` and where it ends; one that is cut off or too long is larger than any message."""
+    number = 0
+    for shift, octet in zip(range(0, 35, 7), data[at : at + 5], strict=False):
+        number |= (octet & 0x7F) << shift
+        at += 1
+        if octet < 0x80:  # noqa: PLR2004 - the last byte
+            return number, at
+    return MAX_MESSAGE_BYTES + 1, at

@@ -4,7 +4,8 @@ The form that gRPC's `raw_input_contents` and the REST binary tensor data extens
 row-major order, little-endian, BOOL as one byte, BYTES as a 4-byte length before each element.
 
 Rules:
-- An array is a view of the bytes it came in (read-only then) wherever they are aligned for its dtype.
+- An array is a view of the bytes it came in, read-only then. A small one that is not aligned for its dtype
+  is copied, which costs nothing; a large one stays as it is, and who needs it aligned asks its flags.
 - The byte count is compared with the shape, in Python's integers, before any memory is taken.
 - A BOOL byte other than 0 is true; the array then holds 1, as numpy expects of its own.
 """
@@ -19,7 +20,10 @@ import numpy as np
 from gateway.errors import InvalidRequest
 from gateway.tensors import DTYPES, Array, Datatype, count_elements
 
-__all__ = ["decode_raw", "encode_raw", "objects", "view"]
+__all__ = ["VIEWED_BYTES", "RawBytes", "decode_raw", "encode_raw", "objects", "raw_buffer", "view"]
+
+VIEWED_BYTES = 4096
+"""An array of so many bytes is a view, aligned or not."""
 
 RawBytes: TypeAlias = bytes | memoryview
 
@@ -50,7 +54,7 @@ def decode_raw(
     array = view(data, dtype, shape, path)
     if datatype == "BOOL":
         return _as_truth(array)
-    return array if array.flags.aligned else array.copy()
+    return array if array.nbytes >= VIEWED_BYTES or array.flags.aligned else array.copy()
 
 
 def encode_raw(array: Array) -> bytes:
@@ -58,6 +62,13 @@ def encode_raw(array: Array) -> bytes:
     if array.dtype.hasobject:
         return b"".join(_prefixed(array))
     return array.tobytes()
+
+
+def raw_buffer(array: Array) -> RawBytes:
+    """As `encode_raw`, without a copy where there is none to be made: for who copies it anyway."""
+    if array.nbytes < VIEWED_BYTES or array.dtype.hasobject:
+        return encode_raw(array)
+    return array.reshape(-1).view(np.uint8).data
 
 
 def view(data: RawBytes, dtype: np.dtype[np.generic], shape: tuple[int, ...], path: str) -> Array:

@@ -43,8 +43,9 @@ def write_outputs(outputs: tuple[Tensor, ...], form: Form) -> bytes:
     array = only.array
     if len(outputs) == 1 and only.datatype not in _NOT_NUMBERS and array.ndim:
         # The common case at once: one array of numbers, if all of them are finite.
-        if not array.flags.c_contiguous:
-            array = np.ascontiguousarray(array)
+        flags = array.flags
+        if not (flags.c_contiguous and flags.aligned):
+            array = array.copy()
         text = orjson.dumps({_KEYS[form]: array}, option=_WITH_ARRAYS)
         if b"null" not in text:
             return text
@@ -104,7 +105,7 @@ def _values_of(tensor: Tensor) -> _Values:
         return _strings(array, as_base64=tensor.name.endswith(_BYTES_SUFFIX))
     if tensor.datatype == "BF16":
         return array.astype(np.float32)
-    return np.ascontiguousarray(array) if array.ndim else array
+    return array.copy() if not (array.flags.c_contiguous and array.flags.aligned) else array
 
 
 def _strings(array: Array, *, as_base64: bool) -> list[object]:

@@ -78,7 +78,7 @@ async def _read(message: Message, receive: Receive, limit: int, hold: Hold) -> b
                 await _discard(receive)
             raise
         if not has_more:
-            return b"".join(parts) + part if parts else part
+            return b"".join([*parts, part])  # the part itself, if it is the only one
         parts.append(part)
         message = await receive()
 

@@ -22,6 +22,9 @@ ANSWER = "tandem.answer"
 """An extension of ASGI: a whole answer in one message. `status` (with a body), `body`, `content_type` and
 `request_id`, the last two without line breaks. A server that takes it names it in `scope["extensions"]`."""
 
+APART_BYTES = 64 * 1024
+"""A body of so many is not copied behind its head: both are given to the transport, for one system call."""
+
 _BODILESS = frozenset((204, 304))
 
 
@@ -173,9 +176,9 @@ class Cycle(RequestResponseCycle):
             return _DONE
         self._start = None
         if not (self.flow.write_paused or self.disconnected or message.get("more_body")):
-            whole = self._whole(start, message)
-            if whole is not None:
-                self._finish(whole)
+            head = self._head(start, message)
+            if head is not None:
+                self._finish(head, message.get("body", b""))
                 return _DONE
         return self._send_both(start, message)
 
@@ -192,8 +195,9 @@ class Cycle(RequestResponseCycle):
             return self._send_both(start, {"type": "http.response.body", "body": body})
         date = b"".join([b"%b: %b\r\n" % header for header in self.default_headers])
         self._finish(
-            b"%b%bcontent-type: %b\r\ncontent-length: %d\r\nx-request-id: %b\r\n\r\n%b"
-            % (STATUS_LINE[message["status"]], date, fields[0][1], len(body), fields[2][1], body)
+            b"%b%bcontent-type: %b\r\ncontent-length: %d\r\nx-request-id: %b\r\n\r\n"
+            % (STATUS_LINE[message["status"]], date, fields[0][1], len(body), fields[2][1]),
+            body,
         )
         return _DONE
 
@@ -201,8 +205,8 @@ class Cycle(RequestResponseCycle):
         await super().send(start)
         await super().send(message)
 
-    def _whole(self, start: Any, message: Any) -> bytes | None:
-        """Head and body in one piece; None where there is more to it than writing them down."""
+    def _head(self, start: Any, message: Any) -> bytes | None:
+        """The head of a whole answer; None where there is more to it than writing both down."""
         body: bytes = message.get("body", b"")
         status: int = start["status"]
         if self.scope["method"] == "HEAD" or status in _BODILESS or not self.keep_alive:
@@ -219,12 +223,15 @@ class Cycle(RequestResponseCycle):
             or head.count(b"\r") != breaks
         ):
             return None
-        return b"%b%b\r\n\r\n%b" % (STATUS_LINE[status], head, body)
+        return b"%b%b\r\n\r\n" % (STATUS_LINE[status], head)
 
-    def _finish(self, whole: bytes) -> None:
+    def _finish(self, head: bytes, body: bytes) -> None:
         self.response_started = self.response_complete = True
         self.waiting_for_100_continue = False
-        self.transport.write(whole)
+        if len(body) < APART_BYTES:
+            self.transport.write(head + body)
+        else:
+            self.transport.writelines((head, body))
         if self.message_event.event is not None:
             self.message_event.set()
         self.on_response()

@@ -82,6 +82,20 @@ class Target:
 
 
 @value_class(kw_only=True)
+class Trace:
+    """What finds a request again in other systems; only requests that brought something have one.
+
+    Attributes:
+        request_id: The request's id, "" for a batch of several.
+        traceparent, tracestate: W3C Trace Context, "" where the caller sent none that is sound.
+    """
+
+    request_id: str = ""
+    traceparent: str = ""
+    tracestate: str = ""
+
+
+@value_class(kw_only=True)
 class InferRequest:
     """One predict call, without the dialect it came in.
 
@@ -91,6 +105,7 @@ class InferRequest:
         outputs: Names of the outputs wanted; empty for all, in the model's order.
         id: The caller's id, "" when it gave none; returned in OIP answers.
         parameters: OIP request parameters, as they came.
+        trace: What a batch carries to its backend to be found again, None for nothing.
     """
 
     model: str
@@ -101,6 +116,7 @@ class InferRequest:
     outputs: tuple[str, ...] = ()
     id: str = ""
     parameters: Mapping[str, Parameter] = field(default_factory=dict)
+    trace: Trace | None = None
 
 
 @value_class(kw_only=True)

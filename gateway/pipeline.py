@@ -27,18 +27,17 @@ from gateway.messages import (
     Parameter,
     Served,
     Target,
+    Trace,
 )
 from gateway.ports import ExampleBackend
 from gateway.routing.table import RouteTable
-from gateway.scene import Lane, Route, Scene
+from gateway.scene import Lane, Route, Scene, is_harmless
 from gateway.shadow.mirror import Mirrored
 from gateway.telemetry.metrics import Metrics
 from gateway.tensors import Signature, Tensor
 from gateway.values import value_class
 
 __all__ = ["Answer", "Lane", "Pipeline", "Route", "Scene"]
-
-_MATRIX = 2
 
 EncodeFor: TypeAlias = Callable[[str, str], bytes]
 """Writes a message for a backend, given the name and version under which it knows the model."""
@@ -139,12 +138,14 @@ class Pipeline:
         deadline: Deadline,
         request_id: str,
         as_is: bool = False,
+        trace: Trace | None = None,
     ) -> Answer:
         """Ask the arm, and offer the answer to its shadows.
 
         `request_id` draws the shadows' sample; `request.id` is only echoed. With `as_is`, a request that
         does not fit the signature is left to a backend that checks it itself: it is sent alone, and what
-        comes back is neither checked nor mirrored.
+        comes back is neither checked nor mirrored. `trace` goes to the backend with a batch that carries
+        this request alone.
         A cancelled caller leaves nothing in the queue, and does not disturb its batch-mates.
 
         Raises:
@@ -163,42 +164,37 @@ class Pipeline:
             outputs=request.outputs,
         )
         mirrors = route.mirrors
-        parameters = request.parameters
-        if parameters:
-            parameters = _for_backend(parameters)
-            key = key.with_parameters(parameters)
+        if request.parameters:
+            key = key.with_parameters(_for_backend(request.parameters))
         try:
             rows = lane.check(key, signature, request.inputs)
         except InvalidRequest:
-            if not (as_is and arm.checks_itself and _is_harmless(signature, request.inputs)):
+            if not (as_is and arm.checks_itself and is_harmless(signature, request.inputs)):
                 raise
             key, inputs, rows, mirrors = _alone(key, request), request.inputs, 1, ()
         if self._in_flight >= self._max_in_flight:
             raise self._too_many()
         self._in_flight += 1
         try:
-            served = await lane.queue.submit(key, inputs, rows, deadline)
+            served = await lane.queue.submit(key, inputs, rows, deadline, trace=trace)
         finally:
             self._in_flight -= 1
         lane.metrics.queue_seconds.observe(served.queue_s)
         lane.metrics.rows.inc(rows)
         if mirrors:
-            mirrored = Mirrored(
-                request_id=request_id,
-                answered_by=arm.name,
-                signature=signature.name,
-                inputs=inputs,
-                wanted=request.outputs,
-                rows=rows,
-                control=served.outputs,
-                parameters=parameters,
-            )
+            mirrored = _mirrored(arm.name, request_id, key, served, inputs=inputs, rows=rows)
             for mirror in mirrors:
                 mirror.offer(mirrored)
         return _answer(route, request, served)
 
     async def ask(
-        self, route: Route, method: ExampleMethod, data: EncodeFor, *, deadline: Deadline
+        self,
+        route: Route,
+        method: ExampleMethod,
+        data: EncodeFor,
+        *,
+        deadline: Deadline,
+        trace: Trace | None = None,
     ) -> bytes:
         """Put a question about examples to the arm's backend: as it is, at once and alone.
 
@@ -219,7 +215,8 @@ class Pipeline:
             raise self._too_many()
         self._in_flight += 1
         try:
-            return await backend.ask(method, data(arm.backend_model, arm.version), deadline)
+            message = data(arm.backend_model, arm.version)
+            return await backend.ask(method, message, deadline, trace=trace)
         finally:
             self._in_flight -= 1
 
@@ -242,6 +239,27 @@ def _answer(route: Route, request: InferRequest, served: Served) -> Answer:
     return Answer(response=response, served=served)
 
 
+def _mirrored(
+    arm: str,
+    request_id: str,
+    key: BatchKey,
+    served: Served,
+    *,
+    inputs: tuple[Tensor, ...],
+    rows: int,
+) -> Mirrored:
+    return Mirrored(
+        request_id=request_id,
+        answered_by=arm,
+        signature=key.signature,
+        inputs=inputs,
+        wanted=key.outputs,
+        rows=rows,
+        control=served.outputs,
+        parameters=key.parameter_mapping(),
+    )
+
+
 def _for_backend(parameters: Mapping[str, Parameter]) -> Mapping[str, Parameter]:
     """Those that may change what a backend answers, so that only requests which agree share a batch."""
     return {
@@ -261,21 +279,6 @@ def _alone(key: BatchKey, request: InferRequest) -> BatchKey:
         outputs=key.outputs,
     )
     return alone._replace(as_is=True)
-
-
-def _is_harmless(signature: Signature, inputs: tuple[Tensor, ...]) -> bool:
-    """Whether a runtime that checks no shapes will at worst say no.
-
-    TensorFlow's convolutions end the whole process at a rank that they do not expect (a failed CHECK in
-    tensor_format.h), so what is declared as an image or a sequence of vectors must fit.
-    """
-    for tensor in inputs:
-        spec = signature.inputs.get(tensor.name)
-        if spec is None or spec.shape is None or len(spec.shape) <= _MATRIX:
-            continue
-        if not spec.accepts_shape(tensor.shape):
-            return False
-    return True
 
 
 def _in_order(signature: Signature, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:

@@ -10,6 +10,7 @@ from gateway.messages import (
     InferRequest,
     InferResponse,
     ModelDescription,
+    Trace,
     VersionStatus,
 )
 
@@ -61,7 +62,14 @@ class Backend(Protocol):
 class ExampleBackend(Protocol):
     """A backend that also answers questions about examples, as TensorFlow Serving does."""
 
-    async def ask(self, method: ExampleMethod, data: bytes, deadline: Deadline) -> bytes:
+    async def ask(
+        self,
+        method: ExampleMethod,
+        data: bytes,
+        deadline: Deadline,
+        *,
+        trace: Trace | None = None,
+    ) -> bytes:
         """Send one request message of `method`, as it is, and wait for its answer's bytes.
 
         Raises:

@@ -19,9 +19,10 @@ from gateway.telemetry.metrics import ArmMetrics
 from gateway.tensors import Signature, Tensor, check_inputs, rows_of
 from gateway.values import value_class
 
-__all__ = ["Lane", "Route", "Scene"]
+__all__ = ["Lane", "Route", "Scene", "is_harmless"]
 
 _MAX_FITTING = 1024
+_MATRIX = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +47,8 @@ class Lane:
         """
         if key in self._fitting:
             return rows_of(signature, inputs)
+        if key.parameters:  # of any size, and as many as a caller likes: not to be remembered
+            key = key._replace(parameters=())
         rows = check_inputs(self.model, signature, inputs)
         _check_wanted(self.model, signature, key.outputs)
         if len(self._fitting) >= _MAX_FITTING:  # sequences come in many lengths
@@ -94,6 +97,21 @@ class Route:
     def arm(self) -> Arm:
         """The arm that will answer."""
         return self.decision.arm
+
+
+def is_harmless(signature: Signature, inputs: tuple[Tensor, ...]) -> bool:
+    """Whether a runtime that checks no shapes will at worst say no.
+
+    TensorFlow's convolutions end the whole process at a rank that they do not expect (a failed CHECK in
+    tensor_format.h), so what is declared as an image or a sequence of vectors must fit.
+    """
+    for tensor in inputs:
+        spec = signature.inputs.get(tensor.name)
+        if spec is None or spec.shape is None or len(spec.shape) <= _MATRIX:
+            continue
+        if not spec.accepts_shape(tensor.shape):
+            return False
+    return True
 
 
 def _check_wanted(model: str, signature: Signature, outputs: tuple[str, ...]) -> None:

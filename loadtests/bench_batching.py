@@ -13,12 +13,13 @@ from __future__ import annotations
 import argparse
 import asyncio
 import time
+from collections.abc import Sequence
 
 import numpy as np
 import uvloop
 
 from gateway.batching import BatchKey, BatchLimits, BatchQueue, BatchRecord
-from gateway.messages import Deadline
+from gateway.messages import Deadline, Trace
 from gateway.tensors import Tensor
 
 _INPUTS = (Tensor("x", "FP32", np.ones((1, 4), np.float32)),)
@@ -31,8 +32,15 @@ class _Backend:
         self.batches = 0
 
     async def run(
-        self, _key: BatchKey, inputs: tuple[Tensor, ...], _rows: int, _deadline: Deadline
+        self,
+        key: BatchKey,
+        inputs: tuple[Tensor, ...],
+        rows: int,
+        deadline: Deadline,
+        *,
+        traces: Sequence[Trace | None],
     ) -> tuple[Tensor, ...]:
+        del key, rows, deadline, traces
         self.batches += 1
         await asyncio.sleep(0)  # one turn of the loop, as any real call takes
         return (Tensor("y", "FP32", inputs[0].array),)

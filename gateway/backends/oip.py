@@ -29,6 +29,7 @@ from gateway.backends.oip_versions import statuses_of
 from gateway.codecs import oip_proto
 from gateway.codecs.oip_config import read_max_batch_size_proto
 from gateway.codecs.oip_parameters import narrowed
+from gateway.codecs.trace_context import carried
 from gateway.errors import (
     BackendInvalid,
     BackendRefused,
@@ -153,7 +154,7 @@ class OipBackend:
             batch = dataclasses.replace(batch, parameters=narrowed(batch.parameters))
         data = oip_proto.encode_request(batch)
         with map_errors(self.name, batch.model):
-            answer = await self._call("ModelInfer", data, deadline)
+            answer = await self._call("ModelInfer", data, deadline, carried(batch.trace))
         with self._reading("ModelInfer", batch.model):
             return oip_proto.decode_response(answer)
 
@@ -207,9 +208,15 @@ class OipBackend:
         with map_lookup_errors(self.name, model):
             return await self._call("ModelMetadata", request, deadline)
 
-    async def _call(self, method: str, request: bytes, deadline: Deadline) -> bytes:
+    async def _call(
+        self,
+        method: str,
+        request: bytes,
+        deadline: Deadline,
+        metadata: list[tuple[str, str]] | None = None,
+    ) -> bytes:
         timeout_s = deadline.remaining_s(asyncio.get_running_loop().time())
-        return await self._calls[method](request, timeout=timeout_s)
+        return await self._calls[method](request, timeout=timeout_s, metadata=metadata)
 
     def _lookup_deadline(self) -> Deadline:
         return Deadline.after(asyncio.get_running_loop().time(), _LOOKUP_TIMEOUT_S)

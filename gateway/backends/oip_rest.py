@@ -31,6 +31,7 @@ from gateway.codecs.oip_json_metadata import (
     decode_repository_index,
     decode_server_metadata,
 )
+from gateway.codecs.trace_context import carried
 from gateway.errors import BackendInvalid
 from gateway.messages import (
     Deadline,
@@ -139,6 +140,8 @@ class OipRestBackend:
                 "Content-Type": "application/octet-stream",
                 _HEADER_LENGTH: str(header_length),
             }
+        if batch.trace is not None:
+            headers = {**headers, **dict(carried(batch.trace) or ())}
         path = f"{_path(batch.model, batch.version)}/infer"
         reply = await self._link.ask("POST", path, deadline, body=body, headers=headers)
         answered(reply, self.name, batch.model)

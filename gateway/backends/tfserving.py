@@ -20,6 +20,7 @@ from gateway.backend_config import BackendTlsConfig
 from gateway.backends.channel import open_channel
 from gateway.backends.errors import map_errors, map_lookup_errors, map_unreadable
 from gateway.codecs import tfs_proto
+from gateway.codecs.trace_context import carried
 from gateway.messages import (
     Deadline,
     ExampleMethod,
@@ -27,6 +28,7 @@ from gateway.messages import (
     InferResponse,
     ModelDescription,
     Target,
+    Trace,
     VersionStatus,
 )
 
@@ -86,11 +88,18 @@ class TfServingBackend:
         data = tfs_proto.encode_request(batch)
         timeout_s = deadline.remaining_s(asyncio.get_running_loop().time())
         with map_errors(self.name, batch.model):
-            answer = await self._predict(data, timeout=timeout_s)
+            answer = await self._predict(data, timeout=timeout_s, metadata=carried(batch.trace))
         with map_unreadable(self.name, batch.model, "PredictResponse"):
             return tfs_proto.decode_response(answer)
 
-    async def ask(self, method: ExampleMethod, data: bytes, deadline: Deadline) -> bytes:
+    async def ask(
+        self,
+        method: ExampleMethod,
+        data: bytes,
+        deadline: Deadline,
+        *,
+        trace: Trace | None = None,
+    ) -> bytes:
         """Send one Classify, Regress or MultiInference, as it is, and wait for its answer's bytes.
 
         Raises:
@@ -98,7 +107,8 @@ class TfServingBackend:
         """
         timeout_s = deadline.remaining_s(asyncio.get_running_loop().time())
         with map_errors(self.name, method):
-            return await self._examples[method](data, timeout=timeout_s)
+            call = self._examples[method]
+            return await call(data, timeout=timeout_s, metadata=carried(trace))
 
     async def describe(self, model: str, version: str | None) -> ModelDescription:
         """The signatures of one version, the newest available when `version` is None.

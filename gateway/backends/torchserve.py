@@ -22,6 +22,7 @@ from gateway.backends.http_link import HttpLink, HttpReply
 from gateway.codecs import torchserve
 from gateway.codecs.torchserve import BodyForm
 from gateway.codecs.torchserve_management import WorkedVersion, decode_models
+from gateway.codecs.trace_context import carried
 from gateway.errors import BackendInvalid, BackendUnavailable
 from gateway.messages import (
     DEFAULT_SIGNATURE,
@@ -90,7 +91,8 @@ class TorchServeBackend:
         signature = self._signature_of(batch.model)
         body = torchserve.encode_request(batch, signature, self._form)
         path = f"/predictions/{_path(batch.model, batch.version)}"
-        reply = await self._link.ask("POST", path, deadline, body=body, headers=_JSON)
+        headers = _JSON if batch.trace is None else {**_JSON, **dict(carried(batch.trace) or ())}
+        reply = await self._link.ask("POST", path, deadline, body=body, headers=headers)
         answered(reply, self.name, batch.model)
         with map_unreadable(self.name, batch.model, "prediction"):
             return torchserve.decode_response(

@@ -7,21 +7,42 @@ it. It raises nothing but `CancelledError`, and knows neither the queue nor its 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Protocol
 
 from gateway.batching.collate import JOIN_ON_LOOP_BYTES, join, joined_bytes, rejoin, split
 from gateway.batching.entry import Batch, Entry
 from gateway.batching.key import BatchKey
 from gateway.batching.record import BatchRecord
 from gateway.errors import BackendRefused, GatewayError
-from gateway.messages import Deadline, Served
+from gateway.messages import Deadline, Served, Trace
 from gateway.tensors import Tensor
 
-RunBatch: TypeAlias = Callable[
-    [BatchKey, tuple[Tensor, ...], int, Deadline], Awaitable[tuple[Tensor, ...]]
-]
+
+class RunBatch(Protocol):
+    """Sends one batch."""
+
+    async def __call__(
+        self,
+        key: BatchKey,
+        inputs: tuple[Tensor, ...],
+        rows: int,
+        deadline: Deadline,
+        *,
+        traces: Sequence[Trace | None],
+    ) -> tuple[Tensor, ...]:
+        """Its outputs, `[rows, …]` each.
+
+        Args:
+            key: That of all its requests.
+            inputs: `[rows, …]` each.
+            rows: Of all its requests together.
+            deadline: The latest among its requests.
+            traces: Per request what it brought to be found again.
+        """
+        ...
+
 
 # What backends answer to a request that they cannot compute. Other codes, such as NOT_FOUND or
 # RESOURCE_EXHAUSTED, speak of the model or the server: asking more often would not help either.
@@ -36,11 +57,13 @@ class Caller:
         inputs: `[rows, …]` each, if it can be batched.
         rows_ahead: Rows that were queued when it came.
         answer: What it waits for.
+        trace: What it brought to be found again.
     """
 
     inputs: tuple[Tensor, ...]
     rows_ahead: int
     answer: asyncio.Future[Served]
+    trace: Trace | None = None
 
 
 @dataclass(slots=True, eq=False)
@@ -97,8 +120,9 @@ class Flight:
         total = sum(rows)
         inputs = await _join([entry.slot.inputs for entry in entries], total)
         latest = Deadline(max([entry.deadline for entry in entries]))
+        traces = [entry.slot.trace for entry in entries]
         self.sent_at = clock()
-        outputs = await run_batch(key, inputs, total, latest)
+        outputs = await run_batch(key, inputs, total, latest, traces=traces)
         return split(outputs, rows) if key.batchable else [outputs]
 
     def _stop_clock(self, now: float) -> None:

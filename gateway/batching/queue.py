@@ -19,7 +19,7 @@ from gateway.batching.key import BatchKey
 from gateway.batching.limits import BatchLimits
 from gateway.batching.record import BatchObserver, QueueStatistics
 from gateway.errors import DeadlineExceeded, InvalidRequest, QueueFull
-from gateway.messages import Deadline, Served
+from gateway.messages import Deadline, Served, Trace
 from gateway.tensors import Tensor
 
 
@@ -29,8 +29,8 @@ class BatchQueue:
     Args:
         name: The arm, as error messages shall call it.
         limits: Its bounds.
-        run_batch: Sends one batch: key, inputs `[rows, …]`, rows, and the latest deadline among its
-            requests. Cancelled when nobody waits any more. `max_in_flight` run at the same time.
+        run_batch: Sends one batch. Cancelled when nobody waits any more. `max_in_flight` run at the
+            same time.
         observe: Told of every batch that has ended, after its callers. If it raises, the event loop's
             exception handler hears of it and no request is harmed.
         clock: Seconds, on the clock that deadlines are set by. Not the loop's own: uvloop's has a
@@ -89,7 +89,13 @@ class BatchQueue:
         return self._dispatcher.statistics()
 
     async def submit(
-        self, key: BatchKey, inputs: tuple[Tensor, ...], rows: int, deadline: Deadline
+        self,
+        key: BatchKey,
+        inputs: tuple[Tensor, ...],
+        rows: int,
+        deadline: Deadline,
+        *,
+        trace: Trace | None = None,
     ) -> Served:
         """Wait for the answer to one request, at most until its deadline.
 
@@ -101,6 +107,7 @@ class BatchQueue:
             inputs: `[rows, …]` each, if the key is batchable. Not copied before the batch leaves.
             rows: More than `max_batch_rows` are sent as several batches and rejoined.
             deadline: On the queue's clock.
+            trace: What it brought to be found again, for the batch that carries it.
 
         Raises:
             NotReady: the queue is closed.
@@ -111,8 +118,10 @@ class BatchQueue:
             GatewayError: ours; `run_batch` failed in a way it should not.
         """
         if rows > self._limits.max_batch_rows and key.batchable:
-            return await self._submit_pieces(key, inputs, rows, deadline)
+            return await self._submit_pieces(key, inputs, rows, deadline, trace=trace)
         entry = self._entry(key, inputs, rows, deadline)
+        if trace is not None:
+            entry.slot.trace = trace
         self._offer(entry)
         try:
             return await entry.slot.answer
@@ -134,11 +143,19 @@ class BatchQueue:
         self._dispatcher.close()
 
     async def _submit_pieces(
-        self, key: BatchKey, inputs: tuple[Tensor, ...], rows: int, deadline: Deadline
+        self,
+        key: BatchKey,
+        inputs: tuple[Tensor, ...],
+        rows: int,
+        deadline: Deadline,
+        *,
+        trace: Trace | None,
     ) -> Served:
         entries = [
             self._entry(key, piece, count, deadline) for piece, count in self._pieces(inputs, rows)
         ]
+        for entry in entries:
+            entry.slot.trace = trace
         self._offer(*entries)
         try:
             answers = await asyncio.gather(*[entry.slot.answer for entry in entries])

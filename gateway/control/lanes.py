@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator, Mapping
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
@@ -16,10 +17,11 @@ from gateway.batching.key import BatchKey
 from gateway.batching.limits import BatchLimits
 from gateway.batching.queue import BatchQueue
 from gateway.batching.record import BatchRecord
+from gateway.codecs.trace_context import made_anew
 from gateway.config import BackendConfig, BatchingConfig, Config, ShadowConfig
 from gateway.control.answers import checked_outputs
 from gateway.errors import GatewayError
-from gateway.messages import Deadline, InferRequest
+from gateway.messages import Deadline, InferRequest, Trace
 from gateway.pipeline import Lane
 from gateway.ports import Backend
 from gateway.routing.sampling import is_sampled
@@ -195,11 +197,20 @@ class _Runner:
         self._metrics = metrics
 
     async def run(
-        self, key: BatchKey, inputs: tuple[Tensor, ...], rows: int, deadline: Deadline
+        self,
+        key: BatchKey,
+        inputs: tuple[Tensor, ...],
+        rows: int,
+        deadline: Deadline,
+        *,
+        traces: Sequence[Trace | None],
     ) -> tuple[Tensor, ...]:
         """Send one batch; the outputs come back in the order they were asked for."""
+        trace = traces[0] if len(traces) == 1 else self._joined(traces)
         request = InferRequest(
             model=self._arm.backend_model,
+            trace=trace,
+            id="" if trace is None else trace.request_id,
             version=key.version,
             signature=key.signature,
             inputs=inputs,
@@ -211,6 +222,22 @@ class _Runner:
             return response.outputs
         signature = self._arm.signature(key.signature)
         return checked_outputs(self._arm, signature, key.outputs, response.outputs, rows=rows)
+
+    def _joined(self, traces: Sequence[Trace | None]) -> Trace | None:
+        """What a batch of several requests carries; the log tells at debug who they are."""
+        if not any(traces):
+            return None
+        trace = made_anew(traces, os.urandom(24))
+        if trace is not None and _log.isEnabledFor(logging.DEBUG):
+            brought = [t for t in traces if t is not None]
+            fields = {
+                "model": self._arm.model,
+                "arm": self._arm.name,
+                "traceparent": trace.traceparent,
+                "joins": ", ".join([f"{t.request_id} {t.traceparent}" for t in brought]),
+            }
+            _log.debug("a batch of several requests", extra={"fields": fields})
+        return trace
 
     def observe(self, record: BatchRecord) -> None:
         """Book one batch that ended."""

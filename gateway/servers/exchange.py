@@ -12,7 +12,7 @@ from typing import Protocol, Self
 
 from gateway.config import LimitsConfig
 from gateway.errors import CallerLeft, GatewayError, InvalidRequest, QueueFull
-from gateway.messages import Deadline, Dialect, Target
+from gateway.messages import Deadline, Dialect, Target, Trace
 from gateway.pipeline import Answer, Pipeline, Route
 from gateway.telemetry.logs import RequestLog
 from gateway.telemetry.metrics import Metrics
@@ -48,6 +48,7 @@ class Exchange:
         started: When its last byte was in, in seconds of the loop's clock.
         target, route, answer, error: Set as far as the request got.
         held_bytes: Of its body, in memory until it is booked.
+        trace: What the caller brought to find the request again; None if nothing.
     """
 
     desk: Desk
@@ -59,6 +60,7 @@ class Exchange:
     answer: Answer | None = None
     error: GatewayError | None = None
     held_bytes: int = 0
+    trace: Trace | None = None
 
     def __enter__(self) -> Self:
         return self

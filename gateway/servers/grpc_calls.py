@@ -13,8 +13,9 @@ from typing import Any, TypeAlias
 
 import grpc
 
+from gateway.codecs.trace_context import TRACEPARENT, TRACESTATE, read_trace, returned
 from gateway.errors import GatewayBusy, GatewayError
-from gateway.messages import Dialect, InferRequest, Target
+from gateway.messages import Dialect, InferRequest, Target, Trace
 from gateway.pipeline import Answer
 from gateway.servers.exchange import EXPLAIN, REQUEST_ID, Desk, Exchange, clean_id
 from gateway.servers.problems import code_of, text_of
@@ -31,15 +32,25 @@ Questions: TypeAlias = AsyncIterator[bytes]
 class CallMetadata:
     """A call's metadata, text values only, looked up by lower-case name."""
 
-    __slots__ = ("_values",)
+    __slots__ = ("_pairs", "_values")
 
     def __init__(self, context: Context) -> None:
-        pairs = context.invocation_metadata() or ()
+        self._pairs = pairs = context.invocation_metadata() or ()
         self._values = {str(key): value for key, value in pairs if isinstance(value, str)}
 
     def get(self, name: str, /) -> str | None:
         """The value, or None."""
         return self._values.get(name)
+
+    def trace(self, request_id: str) -> Trace | None:
+        """What the caller brought to find the request of this id again, None if nothing."""
+        if TRACEPARENT not in self._values and self._values.get(REQUEST_ID) != request_id:
+            return None
+        told: dict[str, list[str]] = {TRACEPARENT: [], TRACESTATE: []}
+        for key, value in self._pairs:  # where a name may stand several times
+            if str(key) in told and isinstance(value, str):
+                told[str(key)].append(value)
+        return read_trace(request_id, told[TRACEPARENT], told[TRACESTATE])
 
 
 Answering: TypeAlias = Callable[[Exchange, CallMetadata], Awaitable[bytes]]
@@ -58,8 +69,9 @@ class Calls:
         """Answer one call within an exchange: its errors become statuses, and it is booked once."""
         metadata = CallMetadata(context)
         with self._desk.open(dialect, clean_id(metadata.get(REQUEST_ID) or "")) as exchange:
+            exchange.trace = metadata.trace(exchange.request_id)
             encoded = await self.attempt(exchange, data, metadata, answer)
-            trailing = [(REQUEST_ID, exchange.request_id)]
+            trailing = [(REQUEST_ID, exchange.request_id), *returned(exchange.trace)]
             if metadata.get(EXPLAIN):
                 trailing += exchange.facts(self._desk.clock())
         context.set_trailing_metadata(tuple(trailing))
@@ -100,6 +112,7 @@ class Calls:
             deadline=deadline,
             request_id=exchange.request_id,
             as_is=exchange.dialect == "tfs_grpc",
+            trace=exchange.trace,
         )
         return exchange.answer
 

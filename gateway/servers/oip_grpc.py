@@ -104,6 +104,7 @@ class OipGrpc:
             return await self._infer(exchange, metadata, read[0], left_s)
 
         with self._desk.open("oip_grpc", clean_id(metadata.get(REQUEST_ID) or "")) as exchange:
+            exchange.trace = metadata.trace(exchange.request_id)
             encoded = await self._calls.attempt(exchange, data, metadata, answer)
         if exchange.error is None:
             return encode_stream_response(encoded)

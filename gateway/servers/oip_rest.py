@@ -104,6 +104,7 @@ class OipRest:
             request,
             deadline=deadline,
             request_id=exchange.request_id,
+            trace=exchange.trace,
         )
         exchange.answer = answer
         response = answer.response

@@ -16,8 +16,9 @@ from typing import Any, Protocol, TypeAlias
 
 from fastapi import FastAPI
 
+from gateway.codecs.trace_context import TRACEPARENT, TRACESTATE, read_trace, returned
 from gateway.errors import CallerLeft, GatewayError
-from gateway.messages import Dialect, Target
+from gateway.messages import Dialect, Target, Trace
 from gateway.servers.body import Receive, Send, read_body
 from gateway.servers.cors import with_cors
 from gateway.servers.exchange import EXPLAIN, REQUEST_ID, Desk, Exchange, clean_id
@@ -33,6 +34,7 @@ _log = logging.getLogger("tandem.rest")
 Pairs: TypeAlias = list[tuple[bytes, bytes]]
 JSON_TYPE = b"application/json"
 _REQUEST_ID, _EXPLAIN = REQUEST_ID.encode(), EXPLAIN.encode()
+_TRACEPARENT = TRACEPARENT.encode()
 
 
 class AsgiHeaders:
@@ -108,11 +110,14 @@ class RawRoutes:
         request_id = "" if asked_id is None else clean_id(asked_id.decode("latin-1"))
         facts: list[tuple[str, str]] = []
         with self._desk.open(dialect, request_id) as exchange:
+            if request_id or _TRACEPARENT in headers.raw:
+                exchange.trace = _trace(exchange.request_id, scope["headers"])
+                facts = returned(exchange.trace)
             reply = await self._reply(exchange, scope, receive, headers)
             if reply is None:
                 return
             if _EXPLAIN in headers.raw and headers.get(EXPLAIN):
-                facts = exchange.facts(self._desk.clock())
+                facts += exchange.facts(self._desk.clock())
         if facts or reply.headers or ANSWER not in scope["extensions"]:
             await _send(send, reply, exchange.request_id, facts)
             return
@@ -154,6 +159,14 @@ class RawRoutes:
                 # The body was not even read; the books still name the model.
                 exchange.target = endpoint.target_of(scope["method"], path)
         return _error_reply(exchange, exchange.error)
+
+
+def _trace(request_id: str, pairs: Pairs) -> Trace:
+    told: dict[str, list[str]] = {TRACEPARENT: [], TRACESTATE: []}
+    for name, value in pairs:
+        if (key := name.decode("latin-1")) in told:
+            told[key].append(value.decode("latin-1"))
+    return read_trace(request_id, told[TRACEPARENT], told[TRACESTATE])
 
 
 async def _send(

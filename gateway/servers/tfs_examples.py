@@ -84,7 +84,10 @@ class ExampleCalls:
         def encode(model: str, version: str) -> bytes:
             return tfs_proto_examples.encode_request(request, model, version)
 
-        return await self._pipeline.ask(route, request.method, encode, deadline=deadline)
+        trace = exchange.trace
+        return await self._pipeline.ask(
+            route, request.method, encode, deadline=deadline, trace=trace
+        )
 
 
 def _read(model: str, decode: Callable[[], _T]) -> _T:

@@ -114,7 +114,12 @@ class TfsRest:
             form, inputs = body.form, tfs_json.decode_inputs(body, route.signature)
         request = InferRequest(model=path.target.model, inputs=inputs, id=exchange.request_id)
         exchange.answer = answer = await self._pipeline.infer(
-            route, request, deadline=deadline, request_id=exchange.request_id, as_is=True
+            route,
+            request,
+            deadline=deadline,
+            request_id=exchange.request_id,
+            as_is=True,
+            trace=exchange.trace,
         )
         response = answer.response
         if are_heavy(response.outputs):

@@ -91,7 +91,11 @@ class TorchServeCalls:
         self, exchange: Exchange, route: Route, prediction: Prediction, deadline: Deadline
     ) -> bytes:
         exchange.answer = answer = await self._desk.pipeline.infer(
-            route, prediction.request, deadline=deadline, request_id=exchange.request_id
+            route,
+            prediction.request,
+            deadline=deadline,
+            request_id=exchange.request_id,
+            trace=exchange.trace,
         )
         response = answer.response
         if are_heavy(response.outputs):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from gateway.batching import BatchKey, BatchLimits, BatchObserver, BatchQueue, BatchRecord
 from gateway.errors import GatewayError
-from gateway.messages import Deadline, Served
+from gateway.messages import Deadline, Served, Trace
 from gateway.tensors import Tensor
 
 
@@ -23,6 +23,7 @@ class Call:
     inputs: tuple[Tensor, ...]
     rows: int
     deadline: Deadline
+    traces: Sequence[Trace | None] = ()
     was_cancelled: bool = False
     gate: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -73,9 +74,15 @@ class FakeBackend:
         self.calls: list[Call] = []
 
     async def run_batch(
-        self, key: BatchKey, inputs: tuple[Tensor, ...], rows: int, deadline: Deadline
+        self,
+        key: BatchKey,
+        inputs: tuple[Tensor, ...],
+        rows: int,
+        deadline: Deadline,
+        *,
+        traces: Sequence[Trace | None],
     ) -> tuple[Tensor, ...]:
-        call = Call(key, inputs, rows, deadline)
+        call = Call(key, inputs, rows, deadline, traces)
         self.calls.append(call)
         try:
             return await self.answer(call)

@@ -261,7 +261,7 @@ def test_a_large_join_leaves_the_loop(size_bytes: int, is_in_thread: bool) -> No
         half = np.zeros((1, JOIN_ON_LOOP_BYTES // 2 + size_bytes), np.uint8).view(Spy)
         inputs = (Tensor("x", "UINT8", half),)
 
-        async def echo(*_batch: object) -> tuple[Tensor, ...]:
+        async def echo(*_batch: object, **_told: object) -> tuple[Tensor, ...]:
             return (Tensor("y", "UINT8", np.zeros((2, 1), np.uint8)),)
 
         queue = BatchQueue("iris/tf", BatchLimits(), echo, lambda _record: None)

@@ -58,6 +58,7 @@ class Arithmetic:
     fault: Fault | None = None
     batches: list[int] = field(default_factory=list)
     requests: list[InferRequest] = field(default_factory=list)
+    metadata: list[dict[str, str]] = field(default_factory=list)
     address: str = ""
     models: frozenset[str] = frozenset(SIGNATURES)
 
@@ -86,6 +87,8 @@ class Arithmetic:
             await context.abort(grpc.StatusCode.NOT_FOUND, "no such model")
         self.batches.append(request.inputs[0].shape[0])
         self.requests.append(request)
+        told = context.invocation_metadata() or ()
+        self.metadata.append({str(key): str(value) for key, value in told})
         if self.fault is not None:
             try:
                 instead = await self.fault(request)

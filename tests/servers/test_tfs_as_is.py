@@ -9,7 +9,7 @@ from typing import Any
 import grpc
 import numpy as np
 
-from gateway import pipeline
+from gateway import scene
 from gateway.messages import InferRequest, InferResponse
 from gateway.tensors import Signature, Tensor, TensorSpec
 from tests.fakes.arithmetic import Refusal
@@ -69,9 +69,9 @@ def test_what_could_end_the_backend_is_refused_here() -> None:
     )
     for shape in ((1, 3), (8, 8, 1), (1, 8, 8, 2), ()):
         sent = (Tensor("x", "FP32", np.zeros(shape, np.float32)),)
-        assert not pipeline._is_harmless(image, sent)
-        assert pipeline._is_harmless(row, sent)
-    assert pipeline._is_harmless(image, (Tensor("z", "FP32", np.zeros(1, np.float32)),))
+        assert not scene.is_harmless(image, sent)
+        assert scene.is_harmless(row, sent)
+    assert scene.is_harmless(image, (Tensor("z", "FP32", np.zeros(1, np.float32)),))
 
 
 def test_answers_can_be_read_by_other_pages_only_where_that_is_set(tmp_path: Path) -> None:

@@ -109,9 +109,10 @@ store: setup ## build the models that are not built yet, and pass them through t
 test: setup store ## set everything up and run every test
 	@$(BIN)/pytest $(ARGS)
 
-test-peers: setup store ## one suite against the real Triton, MLServer and TorchServe, installed first
+test-peers: setup store ## the real Triton, MLServer and TorchServe behind us, KServe's clients before us; installed first
 	@tests/peers/install.sh
-	@$(BIN)/pytest -m peers tests/contracts $(ARGS)
+	@tests/clients/install.sh
+	@$(BIN)/pytest -m peers tests/contracts tests/clients $(ARGS)
 
 test-fast: setup ## the tests that take no second
 	@$(BIN)/pytest -m 'not slow and not e2e' $(ARGS)

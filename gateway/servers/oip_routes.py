@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+import functools
+from typing import Any, TypeAlias
 
 from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.exception_handlers import http_exception_handler
@@ -46,22 +47,30 @@ REFUSED = {
 }
 """Parts of Triton's API that are answered with 501, and what is said then."""
 
+_Responses: TypeAlias = dict[int | str, dict[str, Any]]
+_UNKNOWN: _Responses = {404: {"description": "No such model or version"}}
+_AWAY: _Responses = {503: {"description": "Not ready"}}
+
 
 def add_oip_routes(api: FastAPI, desk: Desk) -> None:
     """Serve metadata, health, statistics, configuration and the index, and errors in the protocol's form."""
     told = _Told(desk)
     router = APIRouter(tags=["Open Inference Protocol v2"])
+    router.get("/", summary="Whether the process answers, for KServe's V1 clients")(told.alive)
     router.get("/v2", summary="Server metadata")(told.server)
     router.get("/v2/health/live", summary="Whether the process answers")(told.live)
-    router.get("/v2/health/ready", summary="Whether requests are accepted")(told.ready)
+    router.get("/v2/health/ready", summary="Whether requests are accepted", responses=_AWAY)(
+        told.ready
+    )
     router.get("/v2/models", summary="The models that are served")(told.models)
     router.get("/v2/models/stats", summary="The statistics of all models")(told.all_statistics)
     router.post("/v2/repository/index", summary="Every version and its state")(told.index)
     for path in ("/v2/models/{model}", "/v2/models/{model}/versions/{version}"):
-        router.get(path, summary="A model's inputs and outputs")(told.metadata)
-        router.get(f"{path}/ready", summary="Whether a model can answer")(told.model_ready)
-        router.get(f"{path}/config", summary="How a model is batched")(told.configuration)
-        router.get(f"{path}/stats", summary="What became of a model's requests")(told.statistics)
+        of_model = functools.partial(router.get, responses={**_UNKNOWN, **_AWAY})
+        of_model(path, summary="A model's inputs and outputs")(told.metadata)
+        of_model(f"{path}/ready", summary="Whether a model can answer")(told.model_ready)
+        of_model(f"{path}/config", summary="How a model is batched")(told.configuration)
+        of_model(f"{path}/stats", summary="What became of a model's requests")(told.statistics)
     for path, text in REFUSED.items():
         _refuse(router, path, text)
     api.include_router(router)
@@ -77,6 +86,9 @@ class _Told:
 
     async def server(self) -> dict[str, Any]:
         return {"name": "tandem", "version": __version__, "extensions": list(EXTENSIONS)}
+
+    async def alive(self) -> dict[str, str]:
+        return {"status": "alive"}
 
     async def live(self) -> dict[str, bool]:
         return {"live": True}

@@ -1,8 +1,8 @@
 """What do the bytes of one field say: JSON, a .npy file, or an input's elements as they are?
 
 The type that comes with them decides where it is one of JSON, text or (for BYTES) of binary data; else JSON
-is what is a whole JSON list or object, and everything else is raw. A form's text is never raw numbers:
-"1.25" would be four bytes of a float.
+is what is a whole JSON list or object, and everything else is raw. Text is never raw numbers: neither a
+form's, whose "1.25" would be four bytes of a float, nor JSON that is broken or cut off.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def _may_be_raw(field: Field, spec: TensorSpec) -> bool:
         return False
     if spec.datatype == "BYTES":
         return True
-    return not _is_text(field) and bool(field.value) and _fits(field, spec)
+    return not (_is_text(field) or field.value.isascii()) and _fits(field, spec)
 
 
 def _fits(field: Field, spec: TensorSpec) -> bool:

@@ -114,7 +114,7 @@ def test_raw_bytes_are_what_the_model_declares() -> None:
         "one_row",
         {"x": [1.25]},
     )  # not a float's four bytes
-    assert read(b"[ab{" * 4, FLOATS, None)[0] == "rows"  # no JSON, but one row's 16 bytes
+    assert read(b"[\xc0b{" * 4, FLOATS, None)[0] == "rows"  # no text, but one row's 16 bytes
 
 
 def test_a_forms_fields_are_inputs_or_the_body() -> None:
@@ -143,6 +143,8 @@ def test_urlencoded_fields_are_text_and_what_curl_calls_so_may_be_json() -> None
         (b"", FLOATS, None, "not JSON"),
         (b"{", FLOATS, "application/json", "not JSON"),
         (b"[" * 5000, FLOATS, None, "not JSON"),
+        (b'{"data": [1, 2,', FLOATS, None, "not JSON"),
+        (b'{"data": [1, 2,3', FLOATS, "application/octet-stream", "not JSON"),  # 16 bytes
         (b"12345", FLOATS, "application/octet-stream", "a multiple of 16"),
         (b"123", WHOLE, "application/octet-stream", "has 8"),
         (b"1234", OPEN, None, "do not tell the shape"),

@@ -9,8 +9,8 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,14 +39,22 @@ def free_port() -> int:
 
 @contextmanager
 def running(
-    name: str, argv: Sequence[str | Path], *, core: int | None, logs: Path
+    name: str,
+    argv: Sequence[str | Path],
+    *,
+    core: int | None,
+    logs: Path,
+    environment: Mapping[str, str] | None = None,
 ) -> Iterator[Running]:
-    """A process, bound to `core` if one is given, from now until the block ends."""
+    """A process, bound to `core` if one is given, from now until the block ends.
+
+    `environment` is added to ours.
+    """
     log = logs / f"{name}.log"
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    ours = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", **(environment or {})}
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [str(part) for part in argv], cwd=ROOT, env=environment, stdout=output, stderr=output
+            [str(part) for part in argv], cwd=ROOT, env=ours, stdout=output, stderr=output
         )
         try:
             if core is not None:
@@ -82,12 +90,11 @@ def wait_for_http(url: str, server: Running) -> None:
 
 def _pause(seconds: float) -> None:
     """Look again a little later; a child that starts tells nobody when it is done."""
-    with socket.socketpair()[0] as nobody:
-        nobody.settimeout(seconds)
-        try:
-            nobody.recv(1)
-        except TimeoutError:
-            return
+    listening, silent = socket.socketpair()
+    with listening, silent:  # a closed one would wake the other at once
+        listening.settimeout(seconds)
+        with suppress(TimeoutError):
+            listening.recv(1)
 
 
 def cpu_seconds(process: subprocess.Popen[bytes]) -> float:

@@ -1,0 +1,1 @@
+"""What does a tensor's way over each wire cost, beside an echo of the same bytes?"""

@@ -1,0 +1,150 @@
+"""What does a request cost a server, in processor time? The gateway and an echo in turn, round by round."""
+
+from __future__ import annotations
+
+import os
+import re
+import statistics
+import sys
+import time
+import urllib.request
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import orjson
+
+from loadtests.bench.processes import Running
+from loadtests.bench_wire.bodies import SIZES, Body, Wire, body_of
+from loadtests.bench_wire.load import Loader, ask
+from loadtests.bench_wire.stack import Stack
+
+__all__ = ["Case", "Found", "cpu_seconds_of", "measure", "parse_us"]
+
+CALLERS = {"4B": 64, "10KB": 64, "600KB": 8, "6MB": 4}
+_WARM_S = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One line of the table: `model` is what the backend answers with."""
+
+    wire: Wire
+    size: str
+    model: str
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Microseconds of processor time a request, round by round."""
+
+    case: Case
+    gateway_us: list[float] = field(default_factory=list)
+    echo_us: list[float] = field(default_factory=list)
+    batch_rows: list[float] = field(default_factory=list)
+    errors: list[int] = field(default_factory=list)
+
+    @property
+    def ratios(self) -> list[float]:
+        """Requests/s per core of the gateway, divided by the echo's, round by round."""
+        return [echo / gateway for gateway, echo in zip(self.gateway_us, self.echo_us, strict=True)]
+
+    def row(self) -> str:
+        """The line of the table."""
+        gateway, echo = statistics.median(self.gateway_us), statistics.median(self.echo_us)
+        return (
+            f"| {self.case.wire} | {self.case.size} | {self.case.model} | {gateway:,.0f} | {echo:,.0f}"
+            f" | {1e6 / gateway:,.0f} | {1e6 / echo:,.0f} | {statistics.median(self.ratios):.2f}"
+            f" | {' · '.join(f'{ratio:.2f}' for ratio in self.ratios)}"
+            f" | {statistics.median(self.batch_rows):.1f} |"
+        )
+
+
+def measure(case: Case, stack: Stack, loader: Loader, rounds: int) -> Found:
+    """Ask the gateway and the echo in turn."""
+    loader = replace(loader, callers=CALLERS[case.size])
+    body = body_of(case.wire, SIZES[case.size], case.model)
+    is_grpc = case.wire == "gRPC raw"
+    gateway_at, echo_at = (
+        (stack.grpc, stack.echo_grpc) if is_grpc else (stack.rest, stack.echo_rest)
+    )
+    found = Found(case)
+    for address in (gateway_at, echo_at):
+        ask(address, case.wire, body, replace(loader, seconds=_WARM_S))
+    for _ in range(rounds):
+        batches = _batches(stack, case.model)
+        for server, address, spent in (
+            (stack.gateway, gateway_at, found.gateway_us),
+            (stack.echo, echo_at, found.echo_us),
+        ):
+            spent.append(_us_each(server, address, (case.wire, body, loader), found))
+        rows, count = (
+            now - then for now, then in zip(_batches(stack, case.model), batches, strict=True)
+        )
+        found.batch_rows.append(rows / max(1, count))
+    return found
+
+
+def _us_each(server: Running, address: str, what: tuple[Wire, Body, Loader], found: Found) -> float:
+    before = cpu_seconds_of(server.process.pid)
+    asked = ask(address, *what)
+    used_s = cpu_seconds_of(server.process.pid) - before
+    found.errors.append(asked.errors)
+    if asked.errors or not asked.requests:
+        print(f"{asked.errors} errors of {asked.requests}: {found.case}", file=sys.stderr)
+    return used_s / max(1, asked.requests) * 1e6
+
+
+def _batches(stack: Stack, model: str) -> tuple[float, float]:
+    """The rows sent to the backend so far, and in how many batches."""
+    with urllib.request.urlopen(f"http://{stack.admin}/metrics", timeout=10) as page:
+        text = page.read().decode()
+    found = []
+    for part in ("sum", "count"):
+        line = re.search(
+            rf'^tandem_batch_rows_{part}\{{[^}}]*model="{model}"[^}}]*\}} (\S+)', text, re.MULTILINE
+        )
+        found.append(float(line[1]) if line else 0.0)
+    return found[0], found[1]
+
+
+def cpu_seconds_of(pid: int) -> float:
+    """Processor time that a process and its living descendants have used, user and system."""
+    stats = _stats()
+    family = {pid}
+    while more := {child for child, (parent, _) in stats.items() if parent in family} - family:
+        family |= more
+    return sum(stats[member][1] for member in family) / os.sysconf("SC_CLK_TCK")
+
+
+def _stats() -> dict[int, tuple[int, int]]:
+    """Every process's parent and the clock ticks it has used."""
+    found = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(FileNotFoundError, ProcessLookupError):  # it ended while we looked
+            fields = stat.read_text().rsplit(")", 1)[1].split()
+            found[int(stat.parent.name)] = (int(fields[1]), int(fields[11]) + int(fields[12]))
+    return found
+
+
+def parse_us(elements: int, core: int, repeat: int = 15) -> float:
+    """The yardstick of JSON: what orjson and numpy take for the parse alone, the median."""
+    content = body_of("REST JSON", elements, "brief").content
+    home = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {core})
+    try:
+        return statistics.median(_timed(lambda: _parse(content)) for _ in range(repeat)) * 1e6
+    finally:
+        os.sched_setaffinity(0, home)
+
+
+def _parse(content: bytes) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+    return np.array(orjson.loads(content)["inputs"][0]["data"], np.float32)
+
+
+def _timed(work: Callable[[], object]) -> float:
+    started = time.process_time()
+    work()
+    return time.process_time() - started

@@ -1,0 +1,89 @@
+"""The stack that is measured: gateway and echo servers on one core, backend and load on the other."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from loadtests.bench.processes import Running, free_port, running, wait_for_http
+from loadtests.bench.stack import BACKEND_CORE, GATEWAY_CORE
+
+__all__ = ["Stack", "stack"]
+
+_CONFIG = """
+[listen]
+rest = "127.0.0.1:{rest}"
+grpc = "127.0.0.1:{grpc}"
+admin = "127.0.0.1:{admin}"
+[backends.echo]
+kind = "oip"
+address = "127.0.0.1:{backend}"
+[models.same]
+batching = {{ max_delay_ms = {delay_ms} }}
+[models.same.arms.echo]
+backend = "echo"
+[models.brief]
+batching = {{ max_delay_ms = {delay_ms} }}
+[models.brief.arms.echo]
+backend = "echo"
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """What runs, and where it listens, as `host:port`."""
+
+    gateway: Running
+    rest: str
+    grpc: str
+    admin: str
+    echo: Running
+    echo_rest: str
+    echo_grpc: str
+
+
+@contextmanager
+def stack(
+    scratch: Path,
+    *,
+    environment: Mapping[str, str] | None = None,
+    delay_ms: float = 0.0,
+    cores: tuple[int | None, int | None] = (GATEWAY_CORE, BACKEND_CORE),
+) -> Iterator[Stack]:
+    """A gateway in front of the trivial backend, and the echoes.
+
+    Args:
+        scratch: A folder for logs and the configuration.
+        environment: For the gateway, added to ours.
+        delay_ms: The models' `batching.max_delay_ms`.
+        cores: The gateway's and the echoes', and the backend's; None binds to none.
+    """
+    names = ("rest", "grpc", "admin", "backend", "echo_rest", "echo_grpc")
+    ports = {name: free_port() for name in names}
+    config = scratch / "tandem.toml"
+    config.write_text(_CONFIG.format(**ports, delay_ms=delay_ms))
+    python: list[str | Path] = [sys.executable, "-m"]
+    backend = [*python, "loadtests.bench_wire.backend", str(ports["backend"])]
+    echo = [*python, "loadtests.bench_wire.echo", str(ports["echo_rest"]), str(ports["echo_grpc"])]
+    serve = [*python, "gateway", "serve", config]
+    ours, others = cores
+    with (
+        running("backend", backend, core=others, logs=scratch),
+        running("echo", echo, core=ours, logs=scratch) as bare,
+        running("gateway", serve, core=ours, logs=scratch, environment=environment) as gate,
+    ):
+        wait_for_http(f"http://127.0.0.1:{ports['echo_rest']}/", bare)
+        wait_for_http(f"http://127.0.0.1:{ports['admin']}/readyz?complete=true", gate)
+        at = {name: f"127.0.0.1:{port}" for name, port in ports.items()}
+        yield Stack(
+            gateway=gate,
+            rest=at["rest"],
+            grpc=at["grpc"],
+            admin=at["admin"],
+            echo=bare,
+            echo_rest=at["echo_rest"],
+            echo_grpc=at["echo_grpc"],
+        )

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import functools
-from typing import Any, TypeAlias
+from http import HTTPStatus
+from typing import Any, TypeAlias, cast
 
 from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.exception_handlers import http_exception_handler
 from fastapi.responses import JSONResponse
-from starlette.exceptions import HTTPException
 
 from gateway import __version__
 from gateway.codecs import oip_json, oip_json_metadata
@@ -74,7 +74,8 @@ def add_oip_routes(api: FastAPI, desk: Desk) -> None:
     for path, text in REFUSED.items():
         _refuse(router, path, text)
     api.include_router(router)
-    api.add_exception_handler(HTTPException, _unrouted)
+    for status in (404, 405):
+        api.add_exception_handler(status, _unrouted)
 
 
 class _Told:
@@ -155,10 +156,12 @@ def _refuse(router: APIRouter, path: str, text: str) -> None:
 
 async def _unrouted(request: Request, error: Exception) -> Response:
     """What FastAPI finds no route for: under `/v2` in the protocol's form, as its clients expect it."""
-    assert isinstance(error, HTTPException), "what the handler was registered for"
+    response = await http_exception_handler(request, cast("Any", error))  # raised by the router
     if not request.url.path.startswith("/v2"):
-        return await http_exception_handler(request, error)
-    return JSONResponse({"error": error.detail}, error.status_code, headers=error.headers)
+        return response
+    allowed = {"allow": response.headers["allow"]} if "allow" in response.headers else None
+    text = HTTPStatus(response.status_code).phrase
+    return JSONResponse({"error": text}, response.status_code, headers=allowed)
 
 
 def _hold_nothing(_: int) -> None:

@@ -39,6 +39,16 @@ _HEADERS = [
 ]
 
 
+_OIP_HEADERS = [
+    *_HEADERS,
+    (
+        "inference-header-content-length",
+        "Bytes of JSON before the raw tensors; 0 for a raw request",
+    ),
+    ("accept-encoding", "gzip or deflate, for a compressed answer"),
+]
+
+
 def with_predict_routes(description: dict[str, Any]) -> dict[str, Any]:
     """The OpenAPI description, with the raw routes of the three dialects added."""
     tfs = _post(
@@ -59,12 +69,17 @@ def with_predict_routes(description: dict[str, Any]) -> dict[str, Any]:
             ],
         },
     )
+    binary = {"schema": {"type": "string", "format": "binary"}}
+    for body in (oip["requestBody"], oip["responses"]["200"]):
+        body["content"] = {**body["content"], "application/octet-stream": binary}
     paths = {
         "/v1/models/{model}:predict": _with_path(tfs, "model"),
         "/v1/models/{model}/versions/{version}:predict": _with_path(tfs, "model", "version"),
         "/v1/models/{model}/labels/{label}:predict": _with_path(tfs, "model", "label"),
-        "/v2/models/{model}/infer": _with_path(oip, "model"),
-        "/v2/models/{model}/versions/{version}/infer": _with_path(oip, "model", "version"),
+        "/v2/models/{model}/infer": _with_path(oip, "model", headers=_OIP_HEADERS),
+        "/v2/models/{model}/versions/{version}/infer": _with_path(
+            oip, "model", "version", headers=_OIP_HEADERS
+        ),
         **prediction_paths(),
     }
     return {**description, "paths": {**paths, **description.get("paths", {})}}
@@ -83,13 +98,15 @@ def _json(example: object) -> dict[str, Any]:
     return {"application/json": {"schema": {"type": "object"}, "example": example}}
 
 
-def _with_path(operation: dict[str, Any], *names: str) -> dict[str, Any]:
+def _with_path(
+    operation: dict[str, Any], *names: str, headers: list[tuple[str, str]] = _HEADERS
+) -> dict[str, Any]:
     in_path = [
         {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
         for name in names
     ]
     in_headers = [
         {"name": name, "in": "header", "description": text, "schema": {"type": "string"}}
-        for name, text in _HEADERS
+        for name, text in headers
     ]
     return {"post": {**operation, "parameters": in_path + in_headers}}

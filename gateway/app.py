@@ -44,6 +44,7 @@ from gateway.servers.oip_routes import add_oip_routes
 from gateway.servers.rest import RawRoutes, RestApi
 from gateway.servers.tfs_rest import TfsRest
 from gateway.servers.torchserve_rest import TorchServeRest, torchserve_routes
+from gateway.servers.unrouted import add_unrouted
 from gateway.telemetry.logs import RequestLog, json_logging
 from gateway.telemetry.metrics import Metrics
 
@@ -135,6 +136,7 @@ class Gateway:
     def _listen_http(self, name: str, app: FastAPI, address: str, manners: Manners) -> HttpServer:
         grace_s = self._state.config.limits.drain_timeout_s
         add_docs(app)
+        add_unrouted(app)
         server, self.addresses[name] = listen_http(
             app, address, manners, setting=f"listen.{name}", grace_s=grace_s
         )

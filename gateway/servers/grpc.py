@@ -25,6 +25,7 @@ from gateway.servers.oip_stream import Streams
 from gateway.servers.statuses import describe_target, tfs_statuses
 from gateway.servers.tfs_examples import ExampleCalls
 from gateway.servers.torchserve_grpc import TORCHSERVE, TORCHSERVE_OIP, TorchServeGrpc
+from gateway.servers.unrouted import UnknownMethods
 
 __all__ = ["GrpcApi"]
 
@@ -37,6 +38,7 @@ class GrpcApi:
 
     def __init__(self, desk: Desk, heavy: HeavyWork) -> None:
         self._pipeline: Pipeline = desk.pipeline
+        self._count_unreadable = desk.count_unreadable
         self._examples = ExampleCalls(desk)
         self._calls = calls = Calls(desk)
         self._streams = Streams()
@@ -68,6 +70,8 @@ class GrpcApi:
             server.add_generic_rpc_handlers(
                 (grpc.method_handlers_generic_handler(service, methods),)
             )
+        # The last: what no other has.
+        server.add_generic_rpc_handlers((UnknownMethods(handlers, self._count_unreadable),))
 
     def end_streams(self) -> None:
         """Let every stream answer what it has taken, and end; new ones end at once."""

@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 
 import grpc
 
+from gateway.codecs.named_model import model_named
 from gateway.codecs.trace_context import TRACEPARENT, TRACESTATE, read_trace, returned
 from gateway.errors import GatewayBusy, GatewayError
 from gateway.messages import Dialect, InferRequest, Target, Trace
@@ -88,10 +89,16 @@ class Calls:
             return await answer(exchange, metadata)
         except GatewayError as error:
             exchange.error = error
+            exchange.target = exchange.target or self._named(data)
         except Exception as error:  # noqa: BLE001  # a supervisor: the client gets a status, we the trace
             _log.exception("a call failed inside the gateway")
             exchange.error = GatewayError(f"internal error: {type(error).__name__}")
         return b""
+
+    def _named(self, data: bytes) -> Target | None:
+        """The model of a message that could not be read, for the books; None if it names none of ours."""
+        model = model_named(data, self._desk.pipeline.table.models)
+        return Target(model=model) if model else None
 
     async def infer(
         self,

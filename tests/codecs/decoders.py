@@ -6,6 +6,7 @@ begin from, recorded from the real TensorFlow Serving or made by our own encoder
 
 from __future__ import annotations
 
+import io
 import json
 import struct
 from collections.abc import Callable, Mapping
@@ -15,21 +16,29 @@ from functools import partial
 import numpy as np
 
 from gateway.codecs import (
+    health,
+    npy,
     oip_config,
     oip_json,
     oip_json_metadata,
+    oip_model_config,
     oip_proto,
     oip_proto_metadata,
+    oip_statistics,
     tfs_json,
     tfs_json_examples,
     tfs_proto,
     tfs_proto_examples,
     torchserve,
     torchserve_management,
+    torchserve_predictions,
+    torchserve_proto,
+    trace_context,
 )
+from gateway.codecs.oip_raw_request import decode_raw_request
 from gateway.codecs.tfs_json_read import is_in_json
 from gateway.messages import ExampleMethod, InferRequest, InferResponse, ModelDescription, Target
-from gateway.tensors import DTYPES, Signature, Tensor, TensorSpec
+from gateway.tensors import DTYPES, Array, Datatype, Signature, Tensor, TensorSpec
 from tests.golden.exchanges import grpc_exchanges, rest_exchanges
 
 __all__ = ["DECODERS", "Decoder"]
@@ -224,7 +233,64 @@ def _torchserve() -> Mapping[str, Decoder]:
         "torchserve models": Decoder(
             torchserve_management.decode_models, (json.dumps(models).encode(),)
         ),
+        "torchserve request": Decoder(_prediction, _predictions()),
+        "torchserve message": Decoder(
+            torchserve_proto.decode_request, (b"\x0a\x01m\x1a\x09\x0a\x04data\x12\x01{",)
+        ),
+        "npy FP32": Decoder(partial(_npy, "FP32"), (_saved(_X.array), _saved(np.arange(3)))),
+        "npy INT64": Decoder(partial(_npy, "INT64"), (_saved(np.arange(3, dtype="u1")),)),
+        "npy BYTES": Decoder(partial(_npy, "BYTES"), (_saved(np.array(["a", "\u00e4"])),)),
     }
 
 
-DECODERS: Mapping[str, Decoder] = {**_oip_json(), **_oip_proto(), **_tfs(), **_torchserve()}
+def _npy(datatype: Datatype, data: bytes) -> object:
+    return npy.read_npy(data, datatype, path="x")
+
+
+def _prediction(data: bytes) -> object:
+    """Its first line is the content type."""
+    kind, _, body = data.partition(b"\n")
+    text = kind.decode("latin-1") or None
+    torchserve_predictions.slow_bytes(body, text, _SIGNATURE)
+    return torchserve_predictions.decode_body(body, text, _SIGNATURE, model="m")
+
+
+def _predictions() -> tuple[bytes, ...]:
+    part = b'--b\r\nContent-Disposition: form-data; name="x"\r\n\r\n[[1, 2, 3, 4]]\r\n--b--\r\n'
+    return (
+        b"application/json\n" + b'{"instances": [[1, 2, 3, 4]]}',
+        b'multipart/form-data; boundary="b"\n' + part,
+        b"application/x-www-form-urlencoded\nx=%5B1%2C2%2C3%2C4%5D",
+        b"application/octet-stream\n" + _X.array.tobytes(),
+        b"\n" + _saved(_X.array),
+    )
+
+
+def _saved(array: Array) -> bytes:
+    file = io.BytesIO()
+    np.save(file, array)
+    return file.getvalue()
+
+
+def _small() -> Mapping[str, Decoder]:
+    """Questions of a few bytes, and headers."""
+
+    def trace(data: bytes) -> object:
+        parents, _, states = data.decode("latin-1").partition("\n")
+        read = trace_context.read_trace("id", parents.split("\t"), states.split("\t"))
+        return trace_context.returned(read), trace_context.carried(read)
+
+    model = oip_proto_metadata.encode_model_request("m", "1")
+    parent = b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    raw_request = partial(decode_raw_request, signature=_SIGNATURE, model="m", version=None)
+    return {
+        "oip raw request": Decoder(raw_request, (bytes(16),)),
+        "oip_proto asked statistics": Decoder(oip_statistics.decode_statistics_request, (model,)),
+        "oip_proto asked config": Decoder(oip_model_config.decode_config_request, (model,)),
+        "health": Decoder(health.decode_health_request, (b"\x0a\x01m",)),
+        "trace": Decoder(trace, (parent + b"\na=b,c=d", parent + b"\t" + parent)),
+    }
+
+
+_ALL = (_oip_json, _oip_proto, _tfs, _torchserve, _small)
+DECODERS: Mapping[str, Decoder] = {k: v for part in _ALL for k, v in part().items()}

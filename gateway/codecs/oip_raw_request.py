@@ -46,7 +46,8 @@ def decode_raw_request(
 
 
 def _element(body: bytes, spec: TensorSpec, model: str) -> Array:
-    shape = tuple([1 if dim == -1 else dim for dim in spec.shape or (1,)])
+    declared = (1,) if spec.shape is None else spec.shape
+    shape = tuple([1 if dim == -1 else dim for dim in declared])
     if math.prod(shape) != 1:
         raise InvalidRequest(
             f"a raw binary request is one element, model {model} wants {spec.describe_shape()}"

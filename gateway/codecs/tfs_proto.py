@@ -223,12 +223,15 @@ def decode_status(data: bytes) -> tuple[VersionStatus, ...]:
 
 
 def encode_status(statuses: tuple[VersionStatus, ...]) -> bytes:
-    """Write a GetModelStatusResponse, in the order given; versions that are no integers are left out."""
+    """Write a GetModelStatusResponse, in the order given; versions that are no integers are left out.
+
+    A status without a version says what it has to say without one, which on the wire is 0.
+    """
     message = wire.GetModelStatusResponse()
     for status in statuses:
-        if is_int64(status.version):
+        if not status.version or is_int64(status.version):
             code = status.error_code if status.error_code in _CODES else "UNKNOWN"
-            line = message.model_version_status.add(version=int(status.version))
+            line = message.model_version_status.add(version=int(status.version or 0))
             line.state = getattr(wire.ModelVersionStatus, status.state)
             line.status.error_code = getattr(wire, code)
             line.status.error_message = status.error_message

@@ -40,8 +40,9 @@ def versions_of(routes: ModelRoutes) -> tuple[str, ...]:
 def statuses_of(table: RouteTable, target: Target) -> tuple[VersionStatus, ...]:
     """The state of each version (or of the one asked for), newest first.
 
-    A version is AVAILABLE when some arm that serves it is ready. An arm whose version is not known yet
-    has none to report. A label is ignored, as TF Serving does here.
+    A version is AVAILABLE when some arm that serves it is ready. An arm whose version is not known has
+    none to report; where no arm's is, what is known of the model stands under the version "". A label is
+    ignored, as TF Serving does here.
 
     Raises:
         UnknownModel: the model or the version is not served here.
@@ -59,6 +60,8 @@ def statuses_of(table: RouteTable, target: Target) -> tuple[VersionStatus, ...]:
         if target.version not in states:
             raise UnknownModel(f"got version {target.version}, versions served: {sorted(states)}")
         return (states[target.version],)
+    if not states:
+        return (_unversioned(list(routes.arms.values())),)
     return tuple(states[version] for version in sorted(states, key=_newest_first))
 
 
@@ -106,6 +109,14 @@ def _away(arm: Arm) -> VersionStatus:
     return VersionStatus(
         version=arm.version, state="LOADING", error_code="UNAVAILABLE", error_message=arm.error
     )
+
+
+def _unversioned(arms: list[Arm]) -> VersionStatus:
+    """Of a model of which no arm's version is known, not yet or because its backend tells none."""
+    if any(arm.is_ready for arm in arms):
+        text = "served, but its backend tells no version"
+        return VersionStatus(version="", state="AVAILABLE", error_message=text)
+    return _away(arms[0])
 
 
 def _newest_first(version: str) -> tuple[int, int, str]:

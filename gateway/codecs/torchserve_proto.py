@@ -12,14 +12,12 @@ __all__ = ["decode_request", "encode_answer", "encode_health", "health_text"]
 
 
 def decode_request(data: bytes) -> tuple[Target, tuple[Field, ...]]:
-    """The model and version asked for, and the fields, which have no types.
+    """The model ("" where none is named) and version asked for, and the fields, which have no types.
 
     Raises:
-        InvalidRequest: the bytes are no such message, or name no model, or have too many fields.
+        InvalidRequest: the bytes are no such message, or have too many fields.
     """
     request = parse(wire.PredictionsRequest, data)
-    if not request.model_name:
-        raise InvalidRequest("Parameter model_name is required.")
     if len(request.input) > MAX_FIELDS:
         raise InvalidRequest(
             f"got {len(request.input)} fields, at most {MAX_FIELDS} fit", path="input"
@@ -35,7 +33,7 @@ def encode_answer(prediction: bytes) -> bytes:
 
 def encode_health(*, healthy: bool) -> bytes:
     """The answer to a ping: JSON inside a message."""
-    return serialize(wire.TorchServeHealthResponse(health=health_text(healthy=healthy)))
+    return serialize(wire.TorchServeHealthResponse(health=health_text(healthy=healthy).rstrip()))
 
 
 def health_text(*, healthy: bool) -> str:

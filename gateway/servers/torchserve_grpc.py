@@ -10,6 +10,7 @@ from gateway.servers.exchange import Desk, Exchange
 from gateway.servers.grpc_calls import CallMetadata, Calls, Context, Method
 from gateway.servers.heavy import HeavyWork
 from gateway.servers.torchserve_calls import TorchServeCalls
+from gateway.servers.torchserve_problems import NoModelName
 
 __all__ = ["TORCHSERVE", "TORCHSERVE_OIP", "TorchServeGrpc"]
 
@@ -39,6 +40,8 @@ class TorchServeGrpc:
     async def _predict(self, data: bytes, context: Context) -> bytes:
         async def answer(exchange: Exchange, metadata: CallMetadata) -> bytes:
             exchange.target, fields = torchserve_proto.decode_request(data)
+            if not exchange.target.model:
+                raise NoModelName("Parameter model_name is required.")
             prediction = await self._predictions.answer_fields(
                 exchange,
                 metadata,

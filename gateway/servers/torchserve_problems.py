@@ -27,6 +27,7 @@ from gateway.errors import (
 from gateway.messages import Target
 
 __all__ = [
+    "NoModelName",
     "NoSuchResource",
     "UnknownVersion",
     "WrongMethod",
@@ -54,6 +55,10 @@ class WrongMethod(InvalidRequest):
     http_status = 405
 
 
+class NoModelName(InvalidRequest):
+    """A gRPC request that names no model."""
+
+
 _TYPES: tuple[tuple[type[GatewayError], str], ...] = (  # the first that fits
     (UnknownVersion, "ModelVersionNotFoundException"),
     (UnknownModel, "ModelNotFoundException"),
@@ -71,6 +76,7 @@ _INPUT_AT_FAULT = 400
 _GRPC_SUFFIXES: Mapping[type[GatewayError], str] = {
     UnknownModel: f"{_PACKAGE}.archive.model.ModelNotFoundException",
     UnknownVersion: f"{_PACKAGE}.archive.model.ModelVersionNotFoundException",
+    NoModelName: "BadRequestException.()",
 }
 
 
@@ -82,8 +88,8 @@ def torchserve_text(error: GatewayError, target: Target | None, *, grpc: bool = 
 
 
 def torchserve_code(error: GatewayError) -> str:
-    """The gRPC code's name. TorchServe says INTERNAL of what it cannot find, and so it is here."""
-    return "INTERNAL" if isinstance(error, UnknownModel) else error.grpc_code
+    """The gRPC code's name. TorchServe says INTERNAL where it knows no model, and so it is here."""
+    return "INTERNAL" if isinstance(error, UnknownModel | NoModelName) else error.grpc_code
 
 
 def torchserve_body(error: GatewayError, text: str) -> bytes:

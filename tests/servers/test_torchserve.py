@@ -125,6 +125,45 @@ def test_errors_are_torchserves(
     against(tmp_path, scenario, settings="[limits]\nmax_body_bytes = 2048\n")
 
 
+@pytest.mark.parametrize(
+    ("path", "status", "body"),
+    [
+        (
+            "/predictions/none",
+            404,
+            (
+                b'{\n  "code": 404,\n  "type": "ModelNotFoundException",\n'
+                b'  "message": "Model not found: none"\n}\n'
+            ),
+        ),
+        (
+            f"{FLOATS}/9",
+            404,
+            (
+                b'{\n  "code": 404,\n  "type": "ModelVersionNotFoundException",\n'
+                b'  "message": "Model version: 9 does not exist for model: floats"\n}\n'
+            ),
+        ),
+        (
+            "/predictions/",
+            404,
+            (
+                b'{\n  "code": 404,\n  "type": "ResourceNotFoundException",\n'
+                b'  "message": "Requested resource is not found, please refer to API document."\n}\n'
+            ),
+        ),
+    ],
+)
+def test_errors_are_byte_for_byte_those_of_torchserve_0_12_0(
+    tmp_path: Path, path: str, status: int, body: bytes
+) -> None:
+    async def scenario(stack: Stack) -> None:
+        answer = await stack.rest.post(path, json={})
+        assert (answer.status_code, answer.content) == (status, body)
+
+    against(tmp_path, scenario)
+
+
 def test_a_full_gateway_is_429_and_a_lost_backend_503(tmp_path: Path) -> None:
     async def full(stack: Stack) -> None:
         answer = await stack.rest.post(FLOATS, json=[ROW, ROW, ROW])

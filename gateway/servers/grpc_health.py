@@ -54,18 +54,26 @@ class HealthService:
             await abort(context, error, "oip_grpc", None)
             return
         known = not service or service in self._services
-        async with asyncio.TaskGroup() as group:
-            telling = group.create_task(self._tell_changes(context, known=known))
-            await self._streams.ended()
-            telling.cancel()
-
-    async def _tell_changes(self, context: Context, *, known: bool) -> None:
-        told = b"nothing"
         with self._pipeline.watched() as moved:
-            while True:
-                moved.clear()
-                state = encode_health(serving=self._pipeline.is_ready if known else None)
-                if state != told:
-                    await context.write(state)
-                    told = state
+            async with asyncio.TaskGroup() as group:
+                alarm = group.create_task(self._wake_at_the_end(moved))
+                await self._tell_changes(context, moved, known=known)
+                alarm.cancel()
+
+    async def _wake_at_the_end(self, moved: asyncio.Event) -> None:
+        await self._streams.ended()
+        moved.set()
+
+    async def _tell_changes(self, context: Context, moved: asyncio.Event, *, known: bool) -> None:
+        told, is_last = b"nothing", False
+        while not is_last:
+            moved.clear()
+            is_last = (
+                self._streams.are_ending
+            )  # read before the state, so that the last one is told
+            state = encode_health(serving=self._pipeline.is_ready if known else None)
+            if state != told:
+                await context.write(state)
+                told = state
+            if not is_last:
                 await moved.wait()

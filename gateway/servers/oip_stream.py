@@ -35,6 +35,11 @@ class Streams:
     def __init__(self) -> None:
         self._ending = asyncio.Event()
 
+    @property
+    def are_ending(self) -> bool:
+        """Whether streams shall end."""
+        return self._ending.is_set()
+
     def end(self) -> None:
         """End every stream, now and from now on."""
         self._ending.set()

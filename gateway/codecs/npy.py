@@ -122,6 +122,7 @@ def _strings(array: Array, path: str) -> Array:
         raise InvalidRequest(f"got {array.size} strings, at most {MAX_STRINGS} fit", path=path)
     try:
         found = [s if isinstance(s, bytes) else s.encode() for s in array.ravel().tolist()]
-    except (UnicodeEncodeError, ValueError) as error:  # lone surrogates, no code points at all
+    except (UnicodeEncodeError, ValueError, SystemError) as error:
+        # Lone surrogates; no code points at all, for which CPython has either of the other two.
         raise InvalidRequest("a string is no Unicode text", path=path) from error
     return objects(found, array.shape, path)

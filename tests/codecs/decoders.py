@@ -53,6 +53,7 @@ _EVERY = Signature("all", {name: TensorSpec(name, name, (-1,)) for name in _IN_J
 _DESCRIPTION = ModelDescription(
     model="m", version="1", platform="p", signatures={"serving_default": _SIGNATURE}
 )
+_NO_CODE_POINTS = np.array([0x2020, 0x20202000], "<u4").view("<U1")
 
 
 @dataclass(frozen=True)
@@ -239,7 +240,9 @@ def _torchserve() -> Mapping[str, Decoder]:
         ),
         "npy FP32": Decoder(partial(_npy, "FP32"), (_saved(_X.array), _saved(np.arange(3)))),
         "npy INT64": Decoder(partial(_npy, "INT64"), (_saved(np.arange(3, dtype="u1")),)),
-        "npy BYTES": Decoder(partial(_npy, "BYTES"), (_saved(np.array(["a", "\u00e4"])),)),
+        "npy BYTES": Decoder(
+            partial(_npy, "BYTES"), (_saved(np.array(["a", "\u00e4"])), _saved(_NO_CODE_POINTS))
+        ),
     }
 
 

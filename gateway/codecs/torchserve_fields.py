@@ -12,7 +12,6 @@ Rules:
 from __future__ import annotations
 
 import re
-from urllib.parse import unquote_to_bytes
 
 from gateway.errors import InvalidRequest
 from gateway.values import value_class
@@ -27,6 +26,7 @@ _FORM = "application/x-www-form-urlencoded"
 _TEXT = "text/plain"
 _BOUNDARY = re.compile(r';[ \t]*boundary=(?:"([^"\r\n]{1,70})"|([^\s;",]{1,70}))', re.IGNORECASE)
 _NAME = re.compile(r';[ \t]*name=(?:"([^"]*)"|([^\s;"]+))', re.IGNORECASE)
+_ESCAPE = re.compile(rb"%([0-9A-Fa-f]{2})")
 _MAX_HEAD_BYTES = 8 * 1024
 _LOOK_BYTES = 64  # how far in JSON may begin
 
@@ -74,9 +74,14 @@ def _pairs(body: bytes) -> tuple[Field, ...]:
     for pair in body.split(b"&"):
         name, _, value = pair.replace(b"+", b" ").partition(b"=")
         if pair:
-            text = unquote_to_bytes(name).decode("utf-8", "replace")
-            fields.append(Field(text, _TEXT, unquote_to_bytes(value)))
+            text = _unescaped(name).decode("utf-8", "replace")
+            fields.append(Field(text, _TEXT, _unescaped(value)))
     return tuple(fields)
+
+
+def _unescaped(text: bytes) -> bytes:
+    # The standard library's takes four times as long of a text that is all per cent signs.
+    return _ESCAPE.sub(lambda found: bytes.fromhex(found[1].decode()), text)
 
 
 def _parts(body: bytes, content_type: str) -> tuple[Field, ...]:

@@ -74,12 +74,16 @@ def decode_request(
     """
     document, rest = _open(body, header_length)
     parameters = _read_parameters(document.get("parameters"))
+    flags = [*parameters.values()]
     default = _read_flag(parameters.pop(_BINARY_OUTPUT, False), "parameters.binary_data_output")
     refuse_reserved(parameters)
     wanted = _read_wanted(document.get("outputs"))
+    told = [value for value in (*flags, *wanted.values()) if isinstance(value, bool)]
+    booleans = _booleans_in(body, len(body) - len(rest)) > len(told)
+    reader = TensorReader("input", model, rest, booleans=booleans)
     request = InferRequest(
         model=model,
-        inputs=TensorReader("input", model, rest).read_all(document.get("inputs")),
+        inputs=reader.read_all(document.get("inputs")),
         version=version,
         outputs=tuple(wanted),
         id=_read_text(document, "id"),
@@ -159,6 +163,11 @@ def _open(body: bytes, header_length: int | None) -> tuple[dict[str, object], me
     if not isinstance(document, dict):
         raise InvalidRequest(f"the body: got {seen(document)}, wanted an object")
     return document, memoryview(body)[length:]
+
+
+def _booleans_in(body: bytes, end: int) -> int:
+    """At least as many as are in the JSON text before `end`: each takes one of these words."""
+    return body.count(b"true", 0, end) + body.count(b"false", 0, end)
 
 
 def _close(

@@ -53,14 +53,28 @@ _KINDS: Mapping[str, tuple[frozenset[type], str]] = {
 }
 
 
+_NUMERIC = frozenset(_KINDS) - {"BOOL", "BYTES"}
+"""`array_of` itself refuses whatever JSON can hold in place of their elements, but true and false. Where
+the text has neither, looking at every element's type first would cost as much as reading them."""
+
+
 class TensorReader:
     """Reads the tensors of one body, in order, taking each one's raw bytes from where they follow."""
 
     # Invariant: `_rest` begins with the bytes of the first binary tensor not read yet.
-    __slots__ = ("_halves", "_model", "_rest", "_role")
+    __slots__ = ("_booleans", "_halves", "_model", "_rest", "_role")
 
-    def __init__(self, role: str, model: str, rest: memoryview, *, halves: bool = False) -> None:
+    def __init__(
+        self,
+        role: str,
+        model: str,
+        rest: memoryview,
+        *,
+        halves: bool = False,
+        booleans: bool = True,
+    ) -> None:
         self._role = role  # "input" or "output", for errors
+        self._booleans = booleans  # whether true or false may stand among the elements
         self._halves = halves  # whether FP16 and BF16 may be numbers
         self._model = model
         self._rest = rest
@@ -105,14 +119,27 @@ class TensorReader:
             listed: Datatype = "FP32" if self._halves and datatype in _HALVES else datatype
             if self._halves and listed in _FLOATS and isinstance(data, list):
                 data = _with_nan(data)
-            values = _values(data, listed, what, path)
-            array = array_of(values, listed, shape, what=what, path=path)
+            array = self._listed(data, listed, shape, what=what, path=path)
             if listed != datatype:
                 array = _narrowed(array, datatype)
         else:
             blob = self._take(size, name, path)
             array = decode_raw(blob, datatype, shape, what=what, path=path)
         return Tensor(name, datatype, array)
+
+    def _listed(
+        self, data: object, datatype: Datatype, shape: tuple[int, ...], *, what: str, path: str
+    ) -> Array:
+        """The array of a tensor whose elements are in the JSON part."""
+        values = _elements(data, datatype, what, path)
+        if self._booleans or datatype not in _NUMERIC:
+            values = _checked(values, datatype, what, path)
+            return array_of(values, datatype, shape, what=what, path=path)
+        try:
+            return array_of(values, datatype, shape, what=what, path=path)
+        except TypeError:
+            _checked(values, datatype, what, path)
+            raise
 
     def _take(self, size: int, name: str, path: str) -> memoryview:
         rest = self._rest
@@ -212,12 +239,15 @@ def _binary_size(parameters: object, path: str) -> int | None:
     return size
 
 
-def _values(data: object, datatype: Datatype, what: str, path: str) -> list[Any]:
+def _elements(data: object, datatype: Datatype, what: str, path: str) -> list[Any]:
     if datatype not in _KINDS:
         raise _no_json_form(datatype, what, path)
     if not isinstance(data, list):
         raise InvalidRequest(f"got {seen(data)}, wanted a list", path=f"{path}.data")
-    values = _flat(data, path) if data and type(data[0]) is list else data
+    return _flat(data, path) if data and type(data[0]) is list else data
+
+
+def _checked(values: list[Any], datatype: Datatype, what: str, path: str) -> list[Any]:
     kinds, wanted = _KINDS[datatype]
     if not kinds.issuperset(map(type, values)):
         index, value = next((i, v) for i, v in enumerate(values) if type(v) not in kinds)

@@ -174,9 +174,9 @@ class TestBinaryTensorData:
         told = f"inference header size should be in range (0, 6), got: {header_length}"
         assert refusal(b"[1, 2]", header_length).message == told
 
-    def test_a_raw_binary_request_is_not_spoken(self) -> None:
-        """Header length 0 means a body without a JSON part, which needs the model's signature."""
-        with pytest.raises(Unsupported, match="Inference-Header-Content-Length: 0"):
+    def test_a_raw_binary_request_is_not_read_here(self) -> None:
+        """Header length 0 means a body without a JSON part: `oip_raw_request` reads it."""
+        with pytest.raises(InvalidRequest, match="should be in range"):
             decode(b"1234", 0)
 
     def test_too_few_bytes_are_told_in_tritons_words(self) -> None:

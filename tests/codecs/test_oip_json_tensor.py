@@ -11,7 +11,7 @@ import pytest
 
 from gateway.codecs import oip_json
 from gateway.codecs.oip_json import OutputForm
-from gateway.errors import InvalidRequest, Unsupported
+from gateway.errors import InvalidRequest
 from gateway.messages import InferRequest
 from gateway.tensors import DTYPES, Datatype, Tensor
 from tests.codecs.oip_bodies import (

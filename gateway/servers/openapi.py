@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from gateway.servers.tfs_openapi import question_paths, tfs_paths
 from gateway.servers.torchserve_openapi import prediction_paths
 
 __all__ = ["with_predict_routes"]
@@ -80,6 +81,8 @@ def with_predict_routes(description: dict[str, Any]) -> dict[str, Any]:
         "/v2/models/{model}/versions/{version}/infer": _with_path(
             oip, "model", "version", headers=_OIP_HEADERS
         ),
+        **tfs_paths(_post, _with_path),
+        **question_paths(_ERROR),
         **prediction_paths(),
     }
     return {**description, "paths": {**paths, **description.get("paths", {})}}

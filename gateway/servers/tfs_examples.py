@@ -12,13 +12,14 @@ from typing import TypeVar
 
 from gateway._stubs import tfs_wire_pb2 as wire
 from gateway.codecs import tfs_json_examples, tfs_proto_examples
+from gateway.codecs.tfs_json_examples import ExamplesBody
 from gateway.codecs.tfs_proto_examples import ExamplesRequest
 from gateway.errors import BackendInvalid, InvalidRequest
 from gateway.messages import Deadline, ExampleMethod, Target
 from gateway.pipeline import Pipeline
 from gateway.servers.exchange import Desk, Exchange, Headers
 
-__all__ = ["ExampleCalls"]
+__all__ = ["ExampleCalls", "parsed", "read_examples"]
 
 _T = TypeVar("_T")
 
@@ -33,19 +34,16 @@ class ExampleCalls:
         self._pipeline: Pipeline = desk.pipeline
 
     async def answer_json(
-        self, exchange: Exchange, headers: Headers, asked: Target, *, verb: str, body: bytes
+        self, exchange: Exchange, headers: Headers, asked: Target, *, verb: str, body: ExamplesBody
     ) -> bytes:
         """The JSON answer to a classify or regress body; `verb` says which.
 
         Raises:
-            InvalidRequest: the body, in TF Serving's words.
             GatewayError: as `Pipeline.route` and `Pipeline.ask`.
         """
         method = _METHODS[verb]
-        exchange.target = asked
-        found = tfs_json_examples.decode_examples(body)
-        target = self._desk.target(headers, exchange, asked, found.signature_name)
-        request = tfs_proto_examples.make_request(method, target, found.input)
+        target = self._desk.target(headers, exchange, asked, body.signature_name)
+        request = tfs_proto_examples.make_request(method, target, body.input)
         data = await self._ask(exchange, request, self._desk.deadline(headers, exchange, None))
         response = _read(target.model, lambda: tfs_proto_examples.decode_response(method, data))
         if isinstance(response, wire.ClassificationResponse):
@@ -88,6 +86,21 @@ class ExampleCalls:
         return await self._pipeline.ask(
             route, request.method, encode, deadline=deadline, trace=trace
         )
+
+
+def read_examples(body: bytes) -> tuple[str, bytes]:
+    """The signature's name and the examples of a JSON body, as bytes: messages do not cross to a worker.
+
+    Raises:
+        InvalidRequest: the body, in TF Serving's words.
+    """
+    found = tfs_json_examples.decode_examples(body)
+    return found.signature_name, found.input.SerializeToString()
+
+
+def parsed(signature_name: str, examples: bytes) -> ExamplesBody:
+    """What `read_examples` has read."""
+    return ExamplesBody(signature_name, wire.Input.FromString(examples))
 
 
 def _read(model: str, decode: Callable[[], _T]) -> _T:

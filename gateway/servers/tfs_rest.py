@@ -16,6 +16,7 @@ import orjson
 
 from gateway.codecs import tfs_json
 from gateway.codecs.tfs_json import PredictBody
+from gateway.codecs.tfs_json_examples import decode_examples
 from gateway.codecs.tfs_json_write import Form
 from gateway.codecs.tfs_signature import uncarried_signature
 from gateway.errors import GatewayError, InvalidRequest, UnknownSignature
@@ -26,7 +27,7 @@ from gateway.servers.exchange import Desk, Exchange
 from gateway.servers.heavy import HEAVY_BYTES, HeavyWork, are_heavy
 from gateway.servers.rest import Call, Reply
 from gateway.servers.statuses import describe_target, is_ready, tfs_statuses
-from gateway.servers.tfs_examples import ExampleCalls
+from gateway.servers.tfs_examples import ExampleCalls, parsed, read_examples
 from gateway.servers.tfs_predict import read_large, signatures_of
 from gateway.tensors import Signature, Tensor
 
@@ -128,8 +129,14 @@ class TfsRest:
         return Reply(200, tfs_json.encode_response(response, form))
 
     async def _answer_examples(self, exchange: Exchange, call: Call, path: _Path) -> bytes:
+        exchange.target = path.target
+        if len(call.body) > HEAVY_BYTES:
+            patience = self._desk.reading_deadline(call.headers, exchange)
+            body = parsed(*await self._heavy.run(patience, read_examples, call.body))
+        else:
+            body = decode_examples(call.body)
         return await self._examples.answer_json(
-            exchange, call.headers, path.target, verb=path.verb, body=call.body
+            exchange, call.headers, path.target, verb=path.verb, body=body
         )
 
     def _answer_at_once(self, exchange: Exchange, call: Call, path: _Path | None) -> Reply:

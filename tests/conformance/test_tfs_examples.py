@@ -79,6 +79,16 @@ BAD_EXAMPLES = [
 ]
 
 
+def test_large_bodies_are_read_elsewhere_to_the_same_end(running: Running) -> None:
+    """Over 16 KiB: in the worker process, so that nobody else waits."""
+    body = '{"examples":[{"names":["foo","bar"],"ratings":[8.0,9.0],"age":20},{"names":["baz"],"ratings":6.0}]'
+    running.client.post("/v1/models/m:classify", content=body + " " * 20_000 + "}")
+    assert list(running.backend.examples.example_list.examples) == TWO
+    answer = running.client.post("/v1/models/m:classify", content='{"examples":' + "[" * 20_000)
+    assert answer.status_code == 400
+    assert "JSON Parse error" in answer.json()["error"]
+
+
 @pytest.mark.parametrize("verb", ["classify", "regress"])
 @pytest.mark.parametrize(("number", "body", "text"), BAD_EXAMPLES)
 def test_examples_are_refused_with_this_text(

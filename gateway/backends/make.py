@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry
 from gateway.backend_config import BackendConfig, DeclaredModelConfig, DeclaredTensorConfig
 from gateway.backends.oip import OipBackend
 from gateway.backends.oip_rest import OipRestBackend
-from gateway.backends.replicas import Replicas
+from gateway.backends.replicas import ExampleReplicas, Replicas
 from gateway.backends.tfserving import TfServingBackend
 from gateway.backends.torchserve import TorchServeBackend
 from gateway.messages import DEFAULT_SIGNATURE
@@ -38,7 +38,8 @@ def make_backend(
         return _at(name, config, config.address)
     replicas = {address: _at(name, config, address) for address in config.addresses}
     draw = random.Random().random  # noqa: S311 - which of two replicas is no secret
-    return Replicas(name, replicas, metrics or ReplicaMetrics(CollectorRegistry()), draw=draw)
+    kind = ExampleReplicas if config.kind == "tfserving" else Replicas
+    return kind(name, replicas, metrics or ReplicaMetrics(CollectorRegistry()), draw=draw)
 
 
 def _at(name: str, config: BackendConfig, address: str) -> Backend:

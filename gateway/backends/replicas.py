@@ -1,6 +1,6 @@
 """How do several addresses become one backend?
 
-    infer      one replica: the less busy of two that are in
+    infer      one replica: the less busy of two that are in; so is a question about examples
     describe   every replica that is asked is also probed: what it answers says whether it serves the
                model. The gateway asks again every few seconds, sooner while something is not ready, so
                this is the readiness probe, per model, and needs no task of its own
@@ -14,22 +14,28 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import TypeVar
 
 from gateway.backends.standing import Standing, choose, eligible
+from gateway.codecs.named_model import model_named
 from gateway.codecs.oip_model import newest_first
 from gateway.errors import BackendTimeout, BackendUnavailable, GatewayError, UnknownModel
 from gateway.messages import (
     Deadline,
+    ExampleMethod,
     InferRequest,
     InferResponse,
     ModelDescription,
+    Trace,
     VersionStatus,
 )
-from gateway.ports import Backend
+from gateway.ports import Backend, ExampleBackend
 from gateway.telemetry.replicas import ReplicaMetrics
 
-__all__ = ["Replicas", "agreed"]
+__all__ = ["ExampleReplicas", "Replicas", "agreed"]
+
+_T = TypeVar("_T")
 
 # Well within the time that a reconciler gives to one question: one replica that hangs delays it no longer.
 _PROBE_TIMEOUT_S = 2.0
@@ -70,29 +76,7 @@ class Replicas:
     async def infer(self, batch: InferRequest, deadline: Deadline) -> InferResponse:
         """Send one batch to one replica; see `ports.Backend.infer` for what is raised."""
         index = self._choose(batch.model)
-        self._pending[index] += 1
-        reason = "internal"
-        try:
-            response = await self._replicas[index].infer(batch, deadline)
-            reason = "ok"
-        except BackendUnavailable as error:
-            reason = error.reason
-            self._stand(index, self._standings[index].after_failure(self._now()), "unreachable")
-            raise
-        except GatewayError as error:
-            reason = error.reason
-            # No sign of life, but no proof of death either: a caller with little patience looks the same.
-            if not isinstance(error, BackendTimeout):
-                self._stand(index, self._standings[index].after_answer(), "unreachable")
-            raise
-        except asyncio.CancelledError:
-            reason = "caller_left"
-            raise
-        finally:
-            self._pending[index] -= 1
-            self._metrics.batches.labels(*self._labels(index), reason).inc()
-        self._stand(index, self._standings[index].after_answer(), "unreachable")
-        return response
+        return await self._booked(index, self._replicas[index].infer(batch, deadline))
 
     async def describe(self, model: str, version: str | None) -> ModelDescription:
         """What most replicas say; each that cannot answer is put out until it can.
@@ -134,6 +118,32 @@ class Replicas:
         for address, replica in zip(self._addresses, self._replicas, strict=True):
             await replica.aclose()
             self._metrics.forget(self.name, address, owner=self)
+
+    async def _booked(self, index: int, call: Awaitable[_T]) -> _T:
+        """The answer to a call of a replica, with what it says of the replica."""
+        self._pending[index] += 1
+        reason = "internal"
+        try:
+            response = await call
+            reason = "ok"
+        except BackendUnavailable as error:
+            reason = error.reason
+            self._stand(index, self._standings[index].after_failure(self._now()), "unreachable")
+            raise
+        except GatewayError as error:
+            reason = error.reason
+            # No sign of life, but no proof of death either: a caller with little patience looks the same.
+            if not isinstance(error, BackendTimeout):
+                self._stand(index, self._standings[index].after_answer(), "unreachable")
+            raise
+        except asyncio.CancelledError:
+            reason = "caller_left"
+            raise
+        finally:
+            self._pending[index] -= 1
+            self._metrics.batches.labels(*self._labels(index), reason).inc()
+        self._stand(index, self._standings[index].after_answer(), "unreachable")
+        return response
 
     def _choose(self, model: str) -> int:
         candidates = eligible(self._standings, self._now())
@@ -179,6 +189,24 @@ class Replicas:
 
     def _now(self) -> float:
         return asyncio.get_running_loop().time()
+
+
+class ExampleReplicas(Replicas):
+    """Replicas that all answer questions about examples."""
+
+    async def ask(
+        self,
+        method: ExampleMethod,
+        data: bytes,
+        deadline: Deadline,
+        *,
+        trace: Trace | None = None,
+    ) -> bytes:
+        """Put one question to one replica; see `ports.ExampleBackend.ask` for what is raised."""
+        index = self._choose(model_named(data, self._lacking))
+        replica = self._replicas[index]
+        assert isinstance(replica, ExampleBackend), "else these are plain replicas"
+        return await self._booked(index, replica.ask(method, data, deadline, trace=trace))
 
 
 def agreed(

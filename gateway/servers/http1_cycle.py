@@ -25,6 +25,8 @@ ANSWER = "tandem.answer"
 APART_BYTES = 64 * 1024
 """A body of so many is not copied behind its head: both are given to the transport, for one system call."""
 
+_NAME = b"!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyz"  # in lower case
+_CONTROLS = bytes([*range(9), *range(10, 32), 127])
 _BODILESS = frozenset((204, 304))
 
 
@@ -136,13 +138,13 @@ class Cycle(RequestResponseCycle):
             self._start = None
             await self.send_500_response()
 
-    def abandon(self, task: asyncio.Task[None]) -> None:
-        """The client has gone: tell the application, which runs as `task`.
+    def abandon(self, task: asyncio.Task[None] | None) -> None:
+        """The client has gone or was refused: tell the application, which runs as `task`.
 
         While it reads, it is told where it reads; later, nothing that it does is wanted any more.
         """
         self.disconnected = True
-        if self._was_told_whole:
+        if self._was_told_whole and task is not None:
             task.cancel()
         else:
             self.message_event.set()
@@ -174,6 +176,8 @@ class Cycle(RequestResponseCycle):
                 return super().send(message)
             self._start = message
             return _DONE
+        if message["type"] != "http.response.body":
+            raise RuntimeError(f"wanted 'http.response.body', got {message['type']!r}")
         self._start = None
         if not (self.flow.write_paused or self.disconnected or message.get("more_body")):
             head = self._head(start, message)
@@ -211,16 +215,20 @@ class Cycle(RequestResponseCycle):
         status: int = start["status"]
         if self.scope["method"] == "HEAD" or status in _BODILESS or not self.keep_alive:
             return None
-        headers: Sequence[tuple[bytes, bytes]] = [*self.default_headers, *start["headers"]]
+        given: Sequence[tuple[bytes, bytes]] = start.get("headers", ())
+        if not isinstance(given, (list, tuple)):
+            return None  # to be read but once
+        headers = [*self.default_headers, *given]
+        fields = dict(headers)
         head = b"\r\n".join([b": ".join(header) for header in headers])
-        # What breaks a line inside a header would end the head; uvicorn's cycle raises on it.
-        breaks = len(headers) - 1
         if (
-            (b"content-length", b"%d" % len(body)) not in headers
-            or b"\nconnection:" in head
-            or b"\ntransfer-encoding:" in head
-            or head.count(b"\n") != breaks
-            or head.count(b"\r") != breaks
+            fields.get(b"content-length") != b"%d" % len(body)
+            or b"connection" in fields
+            or b"transfer-encoding" in fields
+            or len(fields) != len(headers)  # one of those might be there twice
+            or b"".join(fields).translate(None, _NAME)  # or be hidden by capitals
+            # A control character could end the head; uvicorn's cycle raises on it.
+            or len(head.translate(None, _CONTROLS)) != len(head) - 2 * (len(headers) - 1)
         ):
             return None
         return b"%b%b\r\n\r\n" % (STATUS_LINE[status], head)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from gateway.servers.http1 import MAX_HEAD_BYTES, MAX_HEADERS
+import pytest
+
+from gateway.servers.http1 import MAX_HEAD_BYTES
 from tests.servers.wire import Client, Receive, Send, answer, body_of, run, serving
 
 GET = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"
@@ -62,18 +64,52 @@ def test_an_endless_head_is_refused_after_other_requests_too() -> None:
     run(scenario())
 
 
-def test_endless_trailers_are_refused() -> None:
-    """They are headers that come after a body in chunks, and would be kept like those."""
+CHUNKED = b"POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("begun", "endless"),
+    [
+        (b"0\r\n", b"a: b\r\n" * (MAX_HEAD_BYTES // 6 + 1)),
+        (b"0\r\nx: ", b"a" * (MAX_HEAD_BYTES + 1)),
+        (b"5;x=", b"a" * (MAX_HEAD_BYTES + 1)),
+    ],
+)
+def test_endless_trailers_and_extensions_are_refused(begun: bytes, endless: bytes) -> None:
+    """What comes after a body in chunks, or between its chunks, is no body and would be kept."""
 
     async def scenario() -> None:
-        head = b"POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n0\r\n"
         async with serving(length) as listener, listener.connected() as client:
-            await client.send(head)
+            await client.send(CHUNKED + begun)
             await _turns(client)
-            await client.send(b"a: b\r\n" * (MAX_HEADERS + 1))
+            await client.send(endless)
             assert (await client.rest()).startswith(b"HTTP/1.1 431 ")
 
     run(scenario())
+
+
+def test_few_requests_wait_in_memory() -> None:
+    """One read may bring many; but while they wait, no more is read."""
+    count = 40_000
+    waiting: list[int] = []
+
+    async def scenario() -> None:
+        async def app(scope: Any, receive: Receive, send: Send) -> None:
+            (connection,) = listener.state.connections
+            waiting.append(len(connection.pipeline))
+            await length(scope, receive, send)
+
+        async with (
+            serving(app) as listener,
+            listener.connected() as client,
+            asyncio.TaskGroup() as group,
+        ):
+            group.create_task(client.send(GET * count))
+            for _ in range(count):
+                assert await client.answer() == (200, b"0")
+
+    run(scenario())
+    assert max(waiting) < 2 * 256 * 1024 // len(GET)
 
 
 async def _turns(client: Client) -> None:

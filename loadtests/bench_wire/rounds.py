@@ -111,7 +111,7 @@ def _batches(stack: Stack, model: str) -> tuple[float, float]:
 
 
 def cpu_seconds_of(pid: int) -> float:
-    """Processor time that a process and its living descendants have used, user and system."""
+    """Processor time that a process and its descendants have used, user and system."""
     stats = _stats()
     family = {pid}
     while more := {child for child, (parent, _) in stats.items() if parent in family} - family:
@@ -125,7 +125,8 @@ def _stats() -> dict[int, tuple[int, int]]:
     for stat in Path("/proc").glob("[0-9]*/stat"):
         with suppress(FileNotFoundError, ProcessLookupError):  # it ended while we looked
             fields = stat.read_text().rsplit(")", 1)[1].split()
-            found[int(stat.parent.name)] = (int(fields[1]), int(fields[11]) + int(fields[12]))
+            # Its own, and that of children that ended: a worker whose callers leave is killed.
+            found[int(stat.parent.name)] = (int(fields[1]), sum(map(int, fields[11:15])))
     return found
 
 

@@ -1,8 +1,8 @@
 """How do bytes on a connection become requests, from clients that may be slow, endless or wrong?
 
 uvicorn's own protocol, with bounds that it lacks and without what every request would pay for in vain: a
-timer for each pause between two requests, and a general parser for addresses that are plain paths. On one
-busy core, an echo behind it costs 25 µs of CPU a request, behind uvicorn's 35.
+timer for each pause between two requests, and a general parser for addresses that are plain paths. Without
+the kernel, an echo behind it took 11 µs of CPU a request, behind uvicorn's own 15.
 """
 
 from __future__ import annotations

@@ -39,7 +39,8 @@ def test_a_small_request_overtakes_a_large_one(tmp_path: Path) -> None:
             assert await send("small", SMALL) == 200
             assert (await stack.admin.get("/healthz")).status_code == 200
             ended.append("health")
-        assert large.result() == 400  # read to its end: a row of ten million numbers, and one of one
+        # Read to its end: a row of ten million numbers, and one of one.
+        assert large.result() == 400
         assert ended == ["small", "health", "large"]
 
     against(tmp_path, scenario)

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import functools
-from http import HTTPStatus
-from typing import Any, TypeAlias, cast
+from typing import Any, TypeAlias
 
 from fastapi import APIRouter, FastAPI, Request, Response
-from fastapi.exception_handlers import http_exception_handler
 from fastapi.responses import JSONResponse
 
 from gateway import __version__
@@ -74,8 +72,6 @@ def add_oip_routes(api: FastAPI, desk: Desk) -> None:
     for path, text in REFUSED.items():
         _refuse(router, path, text)
     api.include_router(router)
-    for status in (404, 405):
-        api.add_exception_handler(status, _unrouted)
 
 
 class _Told:
@@ -152,16 +148,6 @@ def _refuse(router: APIRouter, path: str, text: str) -> None:
         return _problem(Unsupported(text), None)
 
     router.add_api_route(path, refuse, methods=["GET", "POST"], include_in_schema=False)
-
-
-async def _unrouted(request: Request, error: Exception) -> Response:
-    """What FastAPI finds no route for: under `/v2` in the protocol's form, as its clients expect it."""
-    response = await http_exception_handler(request, cast("Any", error))  # raised by the router
-    if not request.url.path.startswith("/v2"):
-        return response
-    allowed = {"allow": response.headers["allow"]} if "allow" in response.headers else None
-    text = HTTPStatus(response.status_code).phrase
-    return JSONResponse({"error": text}, response.status_code, headers=allowed)
 
 
 def _hold_nothing(_: int) -> None:

@@ -2,7 +2,7 @@
 
 A frozen dataclass writes each of its fields through `object.__setattr__`, and one predict call makes some
 fifteen values: that was a twentieth of the path. `value_class` makes a class that the type checker holds to be
-frozen and that is a plain slotted dataclass at run time. It has equality and a hash by its fields.
+frozen and that is a plain slotted dataclass at run time. It has equality and a hash by its fields, where those have them.
 """
 
 from __future__ import annotations

@@ -127,7 +127,12 @@ class ModelRoutes:
         if not ready:
             raise NotReady(self._not_ready_text(arms))
         arm = self._pick(ready, target.unit)
-        shadows = tuple(shadow for shadow in self.shadows if shadow.arm.name != arm.name)
+        # One that its backend has not described cannot be asked, and must not be missed by anybody.
+        shadows = tuple(
+            shadow
+            for shadow in self.shadows
+            if shadow.arm.name != arm.name and shadow.arm.description is not None
+        )
         return Decision(arm=arm, why=why, shadows=shadows)
 
     def _candidates(self, target: Target) -> tuple[list[Arm], Why]:

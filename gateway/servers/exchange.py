@@ -73,7 +73,7 @@ class Exchange:
     ) -> None:
         if isinstance(error, Exception):
             self.error = GatewayError(f"{type(error).__name__}: {error}")
-        elif error is not None:
+        elif error is not None and self.error is None:
             self.error = CallerLeft("the call was cancelled")
         self.desk.book(self)
 

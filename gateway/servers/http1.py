@@ -14,7 +14,7 @@ import httptools
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
-from gateway.servers.http1_bounds import BoundedConnection, Manners
+from gateway.servers.http1_bounds import MAX_QUEUED, BoundedConnection, Manners
 from gateway.servers.http1_cycle import ANSWER, Cycle
 
 __all__ = ["MAX_HEAD_BYTES", "BoundedProtocol", "Manners"]
@@ -129,8 +129,9 @@ class BoundedProtocol(BoundedConnection):
         if before is None or before.response_complete:
             self._serve(cycle)
         else:
-            self.flow.pause_reading()
             self.pipeline.appendleft((cycle, self.app))
+            if len(self.pipeline) >= MAX_QUEUED:  # read on until then, to notice departures
+                self.flow.pause_reading()
 
     def on_body(self, body: bytes) -> None:
         """A piece of its body."""

@@ -16,7 +16,10 @@ from typing import Any, cast
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
-__all__ = ["ANSWER", "Cycle", "LazyEvent"]
+__all__ = ["ANSWER", "CLIENT_LEFT", "Cycle", "LazyEvent"]
+
+CLIENT_LEFT = "the client has left"
+"""What the task of a request is cancelled with when that is why."""
 
 ANSWER = "tandem.answer"
 """An extension of ASGI: a whole answer in one message. `status` (with a body), `body`, `content_type` and
@@ -145,7 +148,7 @@ class Cycle(RequestResponseCycle):
         """
         self.disconnected = True
         if self._was_told_whole and task is not None:
-            task.cancel()
+            task.cancel(CLIENT_LEFT)
         else:
             self.message_event.set()
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import re
 from urllib.parse import unquote
 
@@ -15,6 +14,7 @@ from gateway.servers.exchange import Desk, Exchange
 from gateway.servers.explain import explained, wants_explanation
 from gateway.servers.heavy import HEAVY_BYTES, HeavyWork, are_heavy
 from gateway.servers.packing import PACKED_BYTES, encoding_of, packed
+from gateway.servers.remembered import remembered
 from gateway.servers.rest import Call, Reply
 
 __all__ = ["OipRest", "timeout_s_of"]
@@ -25,7 +25,7 @@ _ACCEPT = b"accept-encoding"
 _ALL_BINARY = oip_json.OutputForm(binary=True)
 
 
-@functools.lru_cache(maxsize=1024)
+@remembered
 def _match(path: str) -> Target | None:
     found = _INFER.fullmatch(path)
     if found is None:

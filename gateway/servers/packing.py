@@ -6,9 +6,10 @@ Only a caller that names gzip or deflate gets it: compressing costs more time th
 from __future__ import annotations
 
 import asyncio
-import functools
 import zlib
 from typing import Final
+
+from gateway.servers.remembered import remembered
 
 __all__ = ["PACKED_BYTES", "encoding_of", "packed"]
 
@@ -23,7 +24,7 @@ _LONGEST = 256  # characters of a header that somebody means
 _WBITS = {"gzip": 16 + zlib.MAX_WBITS, "deflate": zlib.MAX_WBITS}
 
 
-@functools.lru_cache(maxsize=256)
+@remembered
 def encoding_of(accepted: str) -> str | None:
     """The encoding that an `Accept-Encoding` prefers among gzip and deflate; None for neither."""
     if len(accepted) > _LONGEST:

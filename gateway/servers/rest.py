@@ -4,12 +4,13 @@ The predict routes are raw ASGI endpoints inside the FastAPI application: `RestA
 `RawRoutes` before any middleware or router runs, because on one core those would cost more than the rest
 of the gateway together. Everything else on this port is ordinary FastAPI.
 
-Every raw request passes through `RawRoutes.__call__`, which reads the body within its limit, watches for
-a client that leaves, turns errors into the dialect's own, and books the request exactly once.
+Every raw request passes through `RawRoutes.__call__`, which has its body read within its limit, turns errors
+into the dialect's own, and books the request exactly once. Its task is cancelled when its client leaves.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Coroutine, Mapping, Sequence
 from typing import Any, Protocol, TypeAlias
@@ -17,12 +18,12 @@ from typing import Any, Protocol, TypeAlias
 from fastapi import FastAPI
 
 from gateway.codecs.trace_context import TRACEPARENT, TRACESTATE, read_trace, returned
-from gateway.errors import CallerLeft, GatewayError
+from gateway.errors import CallerLeft, GatewayError, NotReady
 from gateway.messages import Dialect, Target, Trace
 from gateway.servers.body import Receive, Send, read_body
 from gateway.servers.cors import with_cors
 from gateway.servers.exchange import EXPLAIN, REQUEST_ID, Desk, Exchange, clean_id
-from gateway.servers.http1_cycle import ANSWER
+from gateway.servers.http1_cycle import ANSWER, CLIENT_LEFT
 from gateway.servers.openapi import with_predict_routes
 from gateway.servers.problems import body_of, headers_of, status_of, text_of
 from gateway.values import value_class
@@ -118,7 +119,7 @@ class RawRoutes:
                 return
             if _EXPLAIN in headers.raw and headers.get(EXPLAIN):
                 facts += exchange.facts(self._desk.clock())
-        if facts or reply.headers or ANSWER not in scope["extensions"]:
+        if facts or reply.headers or ANSWER not in scope.get("extensions", ()):
             await _send(send, reply, exchange.request_id, facts)
             return
         whole = {
@@ -151,6 +152,10 @@ class RawRoutes:
             return None
         except GatewayError as error:
             exchange.error = error
+        except asyncio.CancelledError as cancelled:
+            if CLIENT_LEFT not in cancelled.args:
+                exchange.error = NotReady("the gateway is stopping")
+            raise
         except Exception as error:  # noqa: BLE001  # a supervisor: they get an answer, we the trace
             _log.exception("a request failed inside the gateway")
             exchange.error = GatewayError(f"internal error: {type(error).__name__}")

@@ -7,7 +7,6 @@ nothing is 400 "Malformed request", never 404 or 405.
 
 from __future__ import annotations
 
-import functools
 import re
 from dataclasses import dataclass
 from urllib.parse import unquote
@@ -25,6 +24,7 @@ from gateway.pipeline import Pipeline, Route
 from gateway.servers.cors import preflight_status
 from gateway.servers.exchange import Desk, Exchange
 from gateway.servers.heavy import HEAVY_BYTES, HeavyWork, are_heavy
+from gateway.servers.remembered import remembered
 from gateway.servers.rest import Call, Reply
 from gateway.servers.statuses import describe_target, is_ready, tfs_statuses
 from gateway.servers.tfs_examples import ExampleCalls, parsed, read_examples
@@ -52,7 +52,7 @@ class _Path:
     verb: str
 
 
-@functools.lru_cache(maxsize=1024)
+@remembered
 def _match(method: str, path: str) -> _Path | None:
     if _BAD_ESCAPE.search(path):
         return None

@@ -6,7 +6,6 @@ body says. `OPTIONS` describes: the API at `/`, a model at its own path.
 
 from __future__ import annotations
 
-import functools
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote
@@ -20,6 +19,7 @@ from gateway.messages import Target
 from gateway.pipeline import Pipeline
 from gateway.servers.exchange import Desk, Exchange
 from gateway.servers.heavy import HeavyWork
+from gateway.servers.remembered import remembered
 from gateway.servers.rest import Call, Reply
 from gateway.servers.statuses import describe_target
 from gateway.servers.torchserve_calls import TorchServeCalls
@@ -42,7 +42,7 @@ class _Path:
     target: Target
 
 
-@functools.lru_cache(maxsize=1024)
+@remembered
 def _match(path: str) -> _Path | None:
     verb, *names = path.strip("/").split("/")
     if not 1 <= len(names) <= 2 or not all(names):  # noqa: PLR2004 - the model, and perhaps a version

@@ -5,7 +5,8 @@ walks its buckets one by one: five observations a request were a twenty-fifth of
 numbers, and make prometheus_client's families of them when somebody scrapes.
 
 Rules:
-- They belong to the event loop's thread: what other threads count keeps prometheus_client's own.
+- They are counted on the event loop's thread: what other threads count keeps prometheus_client's own. A
+  scrape may come from another thread, and takes a copy of the children before it looks at them.
 - Children are bound once per arm, and live as long as the process, as counters must.
 """
 
@@ -73,7 +74,7 @@ class Counters(Collector):
         """The sum of the tallies with these labels; None stands for any value."""
         return sum(
             tally.total
-            for labels, tally in self._children.items()
+            for labels, tally in self._children.copy().items()
             if all(want in (None, got) for got, want in zip(labels, values, strict=True))
         )
 
@@ -84,7 +85,7 @@ class Counters(Collector):
     def collect(self) -> Iterator[CounterMetricFamily]:
         """The family as it stands."""
         family = CounterMetricFamily(self._name, self._text, labels=self._labels)
-        for values, tally in self._children.items():
+        for values, tally in self._children.copy().items():
             family.add_metric(values, tally.total)
         yield family
 
@@ -118,7 +119,7 @@ class Distributions(Collector):
     def collect(self) -> Iterator[HistogramMetricFamily]:
         """The family as it stands."""
         family = HistogramMetricFamily(self._name, self._text, labels=self._labels)
-        for values, found in self._children.items():
+        for values, found in self._children.copy().items():
             buckets = list(zip(self._bounds, accumulate(found.counts), strict=True))
             family.add_metric(values, buckets, found.total)
         yield family

@@ -5,7 +5,8 @@ Rules:
 - Labels come from closed sets: model and arm from the route table, reasons from `errors.py`. A name that
   a caller made up never becomes a label (`model=""` stands for a model that is not served).
 - Children are bound once per arm (`ArmMetrics`), because looking labels up costs more than observing.
-- Every request is counted exactly once in `tandem_requests_total`, whatever became of it.
+- Every request that was begun is counted exactly once in `tandem_requests_total`, whatever became of it. (Not
+  begun: those that wait behind another on a connection whose client leaves.)
 """
 
 from __future__ import annotations
@@ -70,13 +71,13 @@ class Metrics:
         )
         self.queue_seconds = Distributions(
             "tandem_queue_duration_seconds",
-            "From submission until the request's batch left; answered requests only.",
+            "From submission until the request's batch left; requests that a batch answered.",
             arm,
             buckets=SECONDS_BUCKETS,
             registry=registry,
         )
         self.rows = Counters(
-            "tandem_rows_total", "Rows of answered requests.", arm, registry=registry
+            "tandem_rows_total", "Rows of requests that a batch answered.", arm, registry=registry
         )
 
     def _make_batch_instruments(self, registry: CollectorRegistry) -> None:

@@ -181,6 +181,21 @@ def test_a_shadow_compares_and_never_answers(tmp_path: Path) -> None:
     against(tmp_path, scenario, shadowed)
 
 
+def test_a_shadow_that_no_backend_has_described_harms_nobody(tmp_path: Path) -> None:
+    absent = MODELS.replace(
+        '[models.floats.arms.torch]\nbackend = "torch"\nweight = 50',
+        '[models.floats.arms.torch]\nbackend = "torch"\nweight = 0\nmodel = "not-loaded-yet"',
+    )
+    assert "not-loaded-yet" in absent
+    shadowed = absent + '\n[[models.floats.shadow]]\narm = "torch"\nsample_ratio = 1.0\n'
+
+    async def scenario(stack: Stack) -> None:
+        answer = await stack.rest.post(PATH, json=ROW)
+        assert answer.json() == {"predictions": [[3.0, 5.0, 7.0, 9.0]]}
+
+    against(tmp_path, scenario, shadowed)
+
+
 def test_a_stuck_shadow_is_dropped_and_the_primary_never_waits(tmp_path: Path) -> None:
     stuck = (
         MODELS + '\n[[models.floats.shadow]]\narm = "torch"\nsample_ratio = 1.0\n'

@@ -96,6 +96,30 @@ def test_the_application_is_told_or_ended_when_its_client_leaves(
     run(scenario())
 
 
+def test_a_client_that_leaves_with_a_request_queued_ends_the_one_that_is_served() -> None:
+    heard: list[str] = []
+
+    async def app(scope: Any, receive: Receive, _send: Send) -> None:
+        await body_of(receive)
+        heard.append(scope["path"])
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            heard.append("cancelled")
+            raise
+
+    async def scenario() -> None:
+        async with serving(app, BoundedProtocol) as listener, listener.connected() as client:
+            await client.send(b"POST /first HTTP/1.1\r\ncontent-length: 1\r\n\r\na")
+            await until(lambda: heard == ["/first"])
+            await client.send(b"POST /second HTTP/1.1\r\ncontent-length: 1\r\n\r\na")
+            client.abort()
+            await until(lambda: not listener.state.tasks)
+            assert heard == ["/first", "cancelled"]
+
+    run(scenario())
+
+
 @BOTH
 def test_receive_waits_after_the_body_was_told_whole(protocol: type[HttpToolsProtocol]) -> None:
     later: list[str] = []

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -43,6 +46,28 @@ def test_counters_are_prometheus_counters(counted: list[tuple[tuple[str, str], i
         light.labels(*labels).inc(amount)
         usual.labels(*labels).inc(amount)
     assert told(ours) == told(theirs)
+
+
+def test_a_scrape_in_another_thread_meets_new_children() -> None:
+    registry = CollectorRegistry()
+    light = Counters("t_total", "Help.", LABELS, registry=registry)
+    spread = Distributions("t_seconds", "Help.", LABELS, buckets=BUCKETS, registry=registry)
+
+    def grow() -> None:
+        for number in range(30_000):
+            light.labels(str(number), "").inc()
+            spread.labels(str(number), "").observe(1.0)
+
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(1) as pool:
+            growing = pool.submit(grow)
+            while not growing.done():
+                generate_latest(registry)
+    finally:
+        sys.setswitchinterval(before)
+    growing.result()
 
 
 def test_one_name_is_one_family() -> None:

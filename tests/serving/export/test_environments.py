@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 from pathlib import Path
 
 import pytest
@@ -58,13 +59,16 @@ def step(framework: Framework, mode: str, folder: Path) -> Step:
     return Step(name=f"{mode} step", framework=framework, arguments=(mode, str(folder)), log=log)
 
 
-def is_running(pid: int) -> bool:
-    """Whether the process exists and is not merely waiting to be collected."""
+def has_ended(pid: int) -> bool:
+    """Whether the process is gone. It was killed; the kernel is given a while to bury it."""
     try:
-        state = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(") ")[2][0]
-    except FileNotFoundError:
-        return False
-    return state != "Z"
+        process = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return True
+    try:
+        return bool(select.select([process], [], [], 30)[0])
+    finally:
+        os.close(process)
 
 
 def test_steps_run_at_the_same_time(environments: Environments, tmp_path: Path) -> None:
@@ -85,7 +89,7 @@ def test_a_failed_step_ends_the_others_and_what_they_started(
     assert "this went wrong" in str(caught.value)
     pids = (tmp_path / "pids").read_text(encoding="utf-8").split()
     assert len(pids) == 2
-    assert not any(is_running(int(pid)) for pid in pids)
+    assert all(has_ended(int(pid)) for pid in pids)
 
 
 def test_a_missing_interpreter_is_named(tmp_path: Path) -> None:

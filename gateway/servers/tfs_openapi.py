@@ -56,6 +56,7 @@ def _get(summary: str, names: tuple[str, ...], error: Mapping[str, Any]) -> dict
     answer = {"application/json": {"schema": {"type": "object"}}}
     responses: dict[str, Any] = {"200": {"description": "The answer", "content": answer}}
     if names:
+        responses["400"] = {"description": "A version that is no number, or no such path", **error}
         responses["404"] = {"description": "No such model or version", **error}
     return {
         "get": {"summary": summary, "tags": [_TAG], "parameters": in_path, "responses": responses}

@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.peers]
 
 ENVIRONMENT = ".venv-clients"
 VALUES = [[3.0, 5.0, 7.0, 9.0], [0.0, 1.0, 1.5, 2000001.0]]
-CHECKS = "not_a_server_error,response_schema_conformance"
+CHECKS = "not_a_server_error,response_schema_conformance,status_code_conformance"
 
 
 @pytest.fixture(scope="module")

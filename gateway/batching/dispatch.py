@@ -220,12 +220,14 @@ class Dispatcher:
         else:
             self.plan.finish(flight.batch, None if flight.error else flight.backend_s)
         self._advance()
+        loop = asyncio.get_running_loop()
         if flight.error is None:
-            self._answer(waiting, flight.served(waiting))
+            # Behind the first step of the next batch's task, which is what sends it.
+            loop.call_soon(self._answer, waiting, flight.served(waiting), context=self._context)
         elif not flight.was_refused_together:
             self._fail(waiting, flight.error)
         record = flight.record(self._clock())
-        asyncio.get_running_loop().call_soon(self._observe, record, context=self._context)
+        loop.call_soon(self._observe, record, context=self._context)
 
     def _answer(self, entries: list[Entry[Caller]], answers: list[Served]) -> None:
         for entry, served in zip(entries, answers, strict=True):

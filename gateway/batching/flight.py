@@ -49,6 +49,26 @@ class RunBatch(Protocol):
 _CODES_OF_BAD_REQUESTS = frozenset({"", "INTERNAL", "INVALID_ARGUMENT", "OUT_OF_RANGE", "UNKNOWN"})
 
 
+class Awaited(Protocol):
+    """What a caller waits for: a future, or what takes the place of one. None of these may raise."""
+
+    def done(self) -> bool:
+        """Whether it has an answer, or its caller has left."""
+        ...
+
+    def cancelled(self) -> bool:
+        """Whether its caller has left, and the queue has not been told yet."""
+        ...
+
+    def set_result(self, result: Served, /) -> None:
+        """Answer it. It is not done."""
+        ...
+
+    def set_exception(self, exception: GatewayError, /) -> None:
+        """Answer it with an error of its own. It is not done."""
+        ...
+
+
 @dataclass(slots=True, eq=False)
 class Caller:
     """What the queue keeps of a caller.
@@ -62,7 +82,7 @@ class Caller:
 
     inputs: tuple[Tensor, ...]
     rows_ahead: int
-    answer: asyncio.Future[Served]
+    answer: Awaited
     trace: Trace | None = None
 
 

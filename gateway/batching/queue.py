@@ -1,7 +1,7 @@
 """How does a caller wait for its share of a batch?
 
-A caller becomes an entry with a future. `dispatch.py` resolves the future, whatever happens; this module
-sees to callers that leave, and to requests that are too large for one batch.
+A caller becomes an entry with a future, or with what it brings in the place of one. `dispatch.py` resolves
+that, whatever happens; this module sees to callers that leave, and to requests too large for one batch.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Callable
 from gateway.batching.collate import cut
 from gateway.batching.dispatch import Dispatcher
 from gateway.batching.entry import Entry
-from gateway.batching.flight import Caller, RunBatch, rejoin_pieces
+from gateway.batching.flight import Awaited, Caller, RunBatch, rejoin_pieces
 from gateway.batching.key import BatchKey
 from gateway.batching.limits import BatchLimits
 from gateway.batching.record import BatchObserver, QueueStatistics
@@ -117,19 +117,46 @@ class BatchQueue:
             BackendError: the batch failed. Every caller gets an exception object of its own.
             GatewayError: ours; `run_batch` failed in a way it should not.
         """
-        if rows > self._limits.max_batch_rows and key.batchable:
+        if self.is_in_pieces(key, rows):
             return await self._submit_pieces(key, inputs, rows, deadline, trace=trace)
-        entry = self._entry(key, inputs, rows, deadline)
+        answer = self._future()
+        entry = self.enter(key, inputs, rows, deadline, answer, trace=trace)
+        try:
+            return await answer
+        except BaseException:
+            self.leave(entry)
+            raise
+        finally:
+            del entry, answer  # else an error that was raised here would hold this frame, and so itself
+
+    def is_in_pieces(self, key: BatchKey, rows: int) -> bool:
+        """Whether a request is more than one batch: it can only be awaited, by `submit`."""
+        return rows > self._limits.max_batch_rows and key.batchable
+
+    def enter(  # noqa: PLR0913  # what `submit` takes, and the answer
+        self,
+        key: BatchKey,
+        inputs: tuple[Tensor, ...],
+        rows: int,
+        deadline: Deadline,
+        answer: Awaited,
+        *,
+        trace: Trace | None = None,
+    ) -> Entry[Caller]:
+        """As `submit`, but `answer` is resolved; who does not wait for it any more has to `leave`.
+
+        Raises:
+            NotReady, QueueFull, DeadlineExceeded: as `submit`; the answer stays as it is.
+        """
+        entry = self._entry(key, inputs, rows, deadline, answer)
         if trace is not None:
             entry.slot.trace = trace
         self._offer(entry)
-        try:
-            return await entry.slot.answer
-        except BaseException:
-            self._dispatcher.leave(entry)
-            raise
-        finally:
-            del entry  # else an error that was raised here would hold this frame, and so itself
+        return entry
+
+    def leave(self, entry: Entry[Caller]) -> None:
+        """Forget a caller: what was queued is gone at once. Nothing is done for one that was answered."""
+        self._dispatcher.leave(entry)
 
     async def serve(self) -> None:
         """Run batches until `close` was called and everything accepted has ended.
@@ -151,18 +178,21 @@ class BatchQueue:
         *,
         trace: Trace | None,
     ) -> Served:
+        pieces = self._pieces(inputs, rows)
+        waiting = [self._future() for _ in pieces]
         entries = [
-            self._entry(key, piece, count, deadline) for piece, count in self._pieces(inputs, rows)
+            self._entry(key, piece, count, deadline, answer)
+            for (piece, count), answer in zip(pieces, waiting, strict=True)
         ]
         for entry in entries:
             entry.slot.trace = trace
         self._offer(*entries)
         try:
-            answers = await asyncio.gather(*[entry.slot.answer for entry in entries])
+            answers = await asyncio.gather(*waiting)
         finally:
             for entry in entries:
-                self._dispatcher.leave(entry)
-            del entries, entry  # as in `submit`
+                self.leave(entry)
+            del entries, entry, waiting  # as in `submit`
         return await rejoin_pieces(answers)
 
     def _pieces(
@@ -177,12 +207,19 @@ class BatchQueue:
         counts = [self._limits.max_batch_rows] * full + ([rest] if rest else [])
         return list(zip(cut(inputs, counts), counts, strict=True))
 
-    def _entry(
-        self, key: BatchKey, inputs: tuple[Tensor, ...], rows: int, deadline: Deadline
-    ) -> Entry[Caller]:
+    def _future(self) -> asyncio.Future[Served]:
         if self._loop is None:
             self._loop = asyncio.get_running_loop()
-        answer: asyncio.Future[Served] = self._loop.create_future()
+        return self._loop.create_future()
+
+    def _entry(
+        self,
+        key: BatchKey,
+        inputs: tuple[Tensor, ...],
+        rows: int,
+        deadline: Deadline,
+        answer: Awaited,
+    ) -> Entry[Caller]:
         return Entry(
             id=next(self._ids),
             key=key,

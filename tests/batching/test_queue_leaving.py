@@ -142,7 +142,8 @@ def test_an_answer_that_arrives_as_its_caller_leaves_hurts_nobody() -> None:
             leaver, stayer = group.create_task(arm.ask(1)), group.create_task(arm.ask(2))
             await settle()
             backend.calls[0].gate.set()
-            await asyncio.sleep(0)  # the backend answers, the callers' futures are set
+            await asyncio.sleep(0)  # the backend answers, the next batch is sent
+            await asyncio.sleep(0)  # the callers' futures are set
             assert arm.queue.statistics().answered == 2
             leaver.cancel()
             assert await stayer == [4]

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from decimal import Decimal
+
+from gateway.codecs.tfs_json_double import spelled
 
 __all__ = ["escaped", "quote", "type_name"]
 
@@ -25,8 +26,6 @@ _ESCAPES = {code: f"\\u{code:04X}" for code in range(0x20)} | {
 _INDENT = "    "
 _ENOUGH_BYTES = 256
 _MAX_STRING_CHARS = 4096  # TF Serving quotes a string whole, however long it is
-_PLAIN_DIGITS = 21  # RapidJSON writes numbers up to here without an exponent
-_LEADING_ZEROS = 6
 
 
 def quote(value: object) -> str:
@@ -103,26 +102,5 @@ def _scalar(value: object) -> str:
     if isinstance(value, str):
         return escaped(value[:_MAX_STRING_CHARS])
     if isinstance(value, float):
-        return _double(value)
+        return spelled(value)
     return str(value) if value else {list: "[]", dict: "{}", int: "0"}[type(value)]
-
-
-def _double(value: float) -> str:
-    """RapidJSON's spelling: 1e6 is 1000000.0, 1e-5 is 0.00001, 1e21 stays 1e21."""
-    sign = "-" if math.copysign(1.0, value) < 0 else ""
-    if not value:
-        return f"{sign}0.0"
-    _, numbers, exponent = Decimal(repr(abs(value))).normalize().as_tuple()
-    assert isinstance(exponent, int)
-    digits = "".join(map(str, numbers))
-    point = len(digits) + exponent
-    if exponent >= 0 and point <= _PLAIN_DIGITS:
-        text = f"{digits}{'0' * exponent}.0"
-    elif 0 < point <= _PLAIN_DIGITS:
-        text = f"{digits[:point]}.{digits[point:]}"
-    elif -_LEADING_ZEROS < point <= 0:
-        text = f"0.{'0' * -point}{digits}"
-    else:
-        mantissa = digits if len(digits) == 1 else f"{digits[0]}.{digits[1:]}"
-        text = f"{mantissa}e{point - 1}"
-    return sign + text

@@ -8,7 +8,6 @@ import statistics
 import sys
 import time
 import urllib.request
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,14 +16,16 @@ import numpy as np
 import orjson
 
 from loadtests.bench.processes import Running
+from loadtests.bench.stack import GATEWAY_CORE
 from loadtests.bench_wire.bodies import SIZES, Body, Wire, body_of
 from loadtests.bench_wire.load import Loader, ask
 from loadtests.bench_wire.stack import Stack
 
-__all__ = ["Case", "Found", "cpu_seconds_of", "measure", "parse_us"]
+__all__ = ["Case", "Found", "cpu_seconds_of", "measure"]
 
 CALLERS = {"4B": 64, "10KB": 64, "600KB": 8, "6MB": 4}
 _WARM_S = 1
+_PARSE_S = 0.5  # of each measurement of the parse alone
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +39,15 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """Microseconds of processor time a request, round by round."""
+    """Microseconds of processor time a request, round by round.
+
+    `parse_us` is what orjson and numpy take for the parse alone, of JSON only.
+    """
 
     case: Case
     gateway_us: list[float] = field(default_factory=list)
     echo_us: list[float] = field(default_factory=list)
+    parse_us: list[float] = field(default_factory=list)
     batch_rows: list[float] = field(default_factory=list)
     errors: list[int] = field(default_factory=list)
 
@@ -56,14 +61,26 @@ class Found:
         gateway, echo = statistics.median(self.gateway_us), statistics.median(self.echo_us)
         return (
             f"| {self.case.wire} | {self.case.size} | {self.case.model} | {gateway:,.0f} | {echo:,.0f}"
-            f" | {1e6 / gateway:,.0f} | {1e6 / echo:,.0f} | {statistics.median(self.ratios):.2f}"
-            f" | {' · '.join(f'{ratio:.2f}' for ratio in self.ratios)}"
+            f" | {1e6 / gateway:,.0f} | {1e6 / echo:,.0f} | {_told(self.ratios)}"
             f" | {statistics.median(self.batch_rows):.1f} |"
         )
 
+    def row_of_parse(self) -> str:
+        """The line below it, for JSON: the gateway's time divided by that of the parse alone."""
+        times = [gate / alone for gate, alone in zip(self.gateway_us, self.parse_us, strict=True)]
+        return (
+            f"| · beside the parse alone | {self.case.size} | {self.case.model}"
+            f" | {statistics.median(self.gateway_us):,.0f} | {statistics.median(self.parse_us):,.0f}"
+            f" | | | × {_told(times)} | |"
+        )
+
+
+def _told(ratios: list[float]) -> str:
+    return f"{statistics.median(ratios):.2f} | {' · '.join(f'{ratio:.2f}' for ratio in ratios)}"
+
 
 def measure(case: Case, stack: Stack, loader: Loader, rounds: int) -> Found:
-    """Ask the gateway and the echo in turn."""
+    """Ask the gateway and the echo in turn, and parse JSON alone on the same core, round by round."""
     loader = replace(loader, callers=CALLERS[case.size])
     body = body_of(case.wire, SIZES[case.size], case.model)
     is_grpc = case.wire == "gRPC raw"
@@ -80,6 +97,8 @@ def measure(case: Case, stack: Stack, loader: Loader, rounds: int) -> Found:
             (stack.echo, echo_at, found.echo_us),
         ):
             spent.append(_us_each(server, address, (case.wire, body, loader), found))
+        if case.wire == "REST JSON":
+            found.parse_us.append(_parse_us(body.content, GATEWAY_CORE))
         rows, count = (
             now - then for now, then in zip(_batches(stack, case.model), batches, strict=True)
         )
@@ -130,22 +149,20 @@ def _stats() -> dict[int, tuple[int, int]]:
     return found
 
 
-def parse_us(elements: int, core: int, repeat: int = 15) -> float:
-    """The yardstick of JSON: what orjson and numpy take for the parse alone, the median."""
-    content = body_of("REST JSON", elements, "brief").content
+def _parse_us(content: bytes, core: int) -> float:
+    """The yardstick of JSON: what orjson and numpy take for the parse alone, the mean."""
     home = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {core})
     try:
-        return statistics.median(_timed(lambda: _parse(content)) for _ in range(repeat)) * 1e6
+        _parse(content)  # what a first one pays for memory, the next do not
+        started, count = time.process_time(), 0
+        while (used_s := time.process_time() - started) < _PARSE_S:
+            _parse(content)
+            count += 1
     finally:
         os.sched_setaffinity(0, home)
+    return used_s / count * 1e6
 
 
 def _parse(content: bytes) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
     return np.array(orjson.loads(content)["inputs"][0]["data"], np.float32)
-
-
-def _timed(work: Callable[[], object]) -> float:
-    started = time.process_time()
-    work()
-    return time.process_time() - started

@@ -94,7 +94,6 @@ class Gateway:
             self.lifecycle,
             self.metrics,
             max_requests_in_flight=config.limits.max_requests_in_flight,
-            clock=time.monotonic,
         )
         self._lanes = Lanes(group, self.metrics)
         self._reconciler = Reconciler(

@@ -11,44 +11,25 @@ already accepted.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import TypeAlias
 
-from gateway.batching.key import BatchKey
-from gateway.errors import InvalidRequest, QueueFull, Unsupported
+from gateway.answering import Answer, InFlight, Pending, Tell, answered
+from gateway.errors import Unsupported
 from gateway.lifecycle import Lifecycle
-from gateway.messages import (
-    OWN_PARAMETERS,
-    Deadline,
-    ExampleMethod,
-    InferRequest,
-    InferResponse,
-    Parameter,
-    Served,
-    Target,
-    Trace,
-)
+from gateway.messages import Deadline, ExampleMethod, InferRequest, Target, Trace
 from gateway.ports import ExampleBackend
+from gateway.prepare import prepared
 from gateway.routing.table import RouteTable
-from gateway.scene import Lane, Route, Scene, is_harmless
-from gateway.shadow.mirror import Mirrored
+from gateway.scene import Lane, Route, Scene
 from gateway.telemetry.metrics import Metrics
-from gateway.tensors import Signature, Tensor
-from gateway.values import value_class
+from gateway.tensors import Signature
 
 __all__ = ["Answer", "Lane", "Pipeline", "Route", "Scene"]
 
 EncodeFor: TypeAlias = Callable[[str, str], bytes]
 """Writes a message for a backend, given the name and version under which it knows the model."""
-
-
-@value_class(kw_only=True)
-class Answer:
-    """The response, and how it came about."""
-
-    response: InferResponse
-    served: Served
 
 
 class Pipeline:
@@ -60,19 +41,16 @@ class Pipeline:
         metrics: Metrics,
         *,
         max_requests_in_flight: int,
-        clock: Callable[[], float],
     ) -> None:
         self._lifecycle = lifecycle
         self._metrics = metrics
-        self._max_in_flight = max_requests_in_flight
-        self._clock = clock
-        self._in_flight = 0
+        self._in_flight = InFlight(max_requests_in_flight)
         self.scene = Scene()
-        metrics.in_flight_requests.set_function(lambda: self._in_flight)
+        metrics.in_flight_requests.set_function(lambda: self._in_flight.count)
 
     def __repr__(self) -> str:
         models = ", ".join(self.scene.table.models) or "no models"
-        return f"<Pipeline {self._in_flight} in flight, {models}>"
+        return f"<Pipeline {self.in_flight} in flight, {models}>"
 
     @property
     def table(self) -> RouteTable:
@@ -91,7 +69,7 @@ class Pipeline:
     @property
     def in_flight(self) -> int:
         """Requests accepted and not yet answered."""
-        return self._in_flight
+        return self._in_flight.count
 
     def install(self, scene: Scene) -> None:
         """Make `scene` the one that later requests read."""
@@ -114,6 +92,17 @@ class Pipeline:
         route = scene.routes.get(known)
         if route is None:
             route = scene.routes[known] = scene.route(decision, arm.signature(target.signature))
+        route.assigned.inc()
+        return route
+
+    def route_again(self, route: Route) -> Route:
+        """As `route`, for what it said of the same target while the scene was the same.
+
+        Raises:
+            NotReady: the gateway is not ready.
+        """
+        if not self._lifecycle.is_serving:
+            self._lifecycle.check()
         route.assigned.inc()
         return route
 
@@ -154,38 +143,48 @@ class Pipeline:
             DeadlineExceeded: the deadline passed in the queue or in flight.
             BackendError: the batch failed.
         """
-        arm, signature, lane = route.decision.arm, route.signature, route.lane
-        inputs = _in_order(signature, request.inputs)
-        key = BatchKey.of(
-            version=arm.version,
-            signature=signature.name,
-            inputs=inputs,
-            batchable=signature.is_batchable,
-            outputs=request.outputs,
-        )
-        mirrors = route.mirrors
-        if request.parameters:
-            key = key.with_parameters(_for_backend(request.parameters))
+        ready = prepared(route, request, as_is=as_is)
+        self._in_flight.enter()
         try:
-            rows = lane.check(key, signature, request.inputs)
-        except InvalidRequest:
-            if not (as_is and arm.checks_itself and is_harmless(signature, request.inputs)):
-                raise
-            key, inputs, rows, mirrors = _alone(key, request), request.inputs, 1, ()
-        if self._in_flight >= self._max_in_flight:
-            raise self._too_many()
-        self._in_flight += 1
-        try:
-            served = await lane.queue.submit(key, inputs, rows, deadline, trace=trace)
+            served = await route.lane.queue.submit(
+                ready.key, ready.inputs, ready.rows, deadline, trace=trace
+            )
         finally:
-            self._in_flight -= 1
-        lane.metrics.queue_seconds.observe(served.queue_s)
-        lane.metrics.rows.inc(rows)
-        if mirrors:
-            mirrored = _mirrored(arm.name, request_id, key, served, inputs=inputs, rows=rows)
-            for mirror in mirrors:
-                mirror.offer(mirrored)
-        return _answer(route, request, served)
+            self._in_flight.leave()
+        return answered(route, request, ready, served, request_id=request_id)
+
+    def begin(  # noqa: PLR0913  # what `infer` takes, and whom to tell
+        self,
+        route: Route,
+        request: InferRequest,
+        tell: Tell,
+        *,
+        deadline: Deadline,
+        request_id: str,
+        as_is: bool = False,
+        trace: Trace | None = None,
+    ) -> Pending | None:
+        """As `infer`, for who has no coroutine: `tell` hears of the answer, or of the error.
+
+        None, and nothing is done, for a request that is more than one batch: it can only be awaited.
+
+        Raises:
+            InvalidRequest, QueueFull, DeadlineExceeded: at once, as `infer`; `tell` is not called then.
+        """
+        ready = prepared(route, request, as_is=as_is)
+        queue = route.lane.queue
+        if queue.is_in_pieces(ready.key, ready.rows):
+            return None
+        self._in_flight.enter()
+        pending = Pending(self._in_flight, route, request, ready, tell, request_id=request_id)
+        try:
+            pending.entry = queue.enter(
+                ready.key, ready.inputs, ready.rows, deadline, pending, trace=trace
+            )
+        except BaseException:
+            self._in_flight.leave()
+            raise
+        return pending
 
     async def ask(
         self,
@@ -211,81 +210,9 @@ class Pipeline:
                 f"got {method}, arm {arm.name} of model {arm.model} is served by {arm.backend},"
                 " which takes tensors (Predict), not examples; a TensorFlow Serving takes both"
             )
-        if self._in_flight >= self._max_in_flight:
-            raise self._too_many()
-        self._in_flight += 1
+        self._in_flight.enter()
         try:
             message = data(arm.backend_model, arm.version)
             return await backend.ask(method, message, deadline, trace=trace)
         finally:
-            self._in_flight -= 1
-
-    def _too_many(self) -> QueueFull:
-        return QueueFull(
-            f"got one request more than the {self._max_in_flight} that may be in flight"
-            " (limits.max_requests_in_flight)"
-        )
-
-
-def _answer(route: Route, request: InferRequest, served: Served) -> Answer:
-    arm = route.decision.arm
-    response = InferResponse(
-        model=arm.model,
-        version=arm.version,
-        signature=route.signature.name,
-        outputs=served.outputs,
-        id=request.id,
-    )
-    return Answer(response=response, served=served)
-
-
-def _mirrored(
-    arm: str,
-    request_id: str,
-    key: BatchKey,
-    served: Served,
-    *,
-    inputs: tuple[Tensor, ...],
-    rows: int,
-) -> Mirrored:
-    return Mirrored(
-        request_id=request_id,
-        answered_by=arm,
-        signature=key.signature,
-        inputs=inputs,
-        wanted=key.outputs,
-        rows=rows,
-        control=served.outputs,
-        parameters=key.parameter_mapping(),
-    )
-
-
-def _for_backend(parameters: Mapping[str, Parameter]) -> Mapping[str, Parameter]:
-    """Those that may change what a backend answers, so that only requests which agree share a batch."""
-    return {
-        name: value
-        for name, value in parameters.items()
-        if name not in OWN_PARAMETERS and not name.startswith("tandem_")
-    }
-
-
-def _alone(key: BatchKey, request: InferRequest) -> BatchKey:
-    """The key of a request that is sent as it is."""
-    alone = BatchKey.of(
-        version=key.version,
-        signature=key.signature,
-        inputs=request.inputs,
-        batchable=False,
-        outputs=key.outputs,
-    )
-    return alone._replace(as_is=True)
-
-
-def _in_order(signature: Signature, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-    """The inputs in the signature's order, so that callers' orders do not split batches."""
-    if len(inputs) == 1:
-        return inputs
-    by_name = {tensor.name: tensor for tensor in inputs}
-    if len(by_name) != len(inputs) or by_name.keys() != signature.inputs.keys():
-        return inputs  # which are going to be refused, as they came
-    return tuple([by_name[name] for name in signature.inputs])
+            self._in_flight.leave()

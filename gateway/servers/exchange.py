@@ -13,7 +13,7 @@ from typing import Protocol, Self
 from gateway.config import LimitsConfig
 from gateway.errors import CallerLeft, GatewayError, InvalidRequest, QueueFull
 from gateway.messages import Deadline, Dialect, Target, Trace
-from gateway.pipeline import Answer, Pipeline, Route
+from gateway.pipeline import Answer, Pipeline, Route, Scene
 from gateway.telemetry.logs import RequestLog
 from gateway.telemetry.metrics import Metrics
 
@@ -111,6 +111,23 @@ class Exchange:
         ]
 
 
+class Known:
+    """Where the requests of one connection went that had the same head, and so need not be asked again.
+
+    Attributes:
+        scene: The one it was found in; in any other it is void.
+        route: What it was then.
+        patience_s: How long such a request waits.
+    """
+
+    __slots__ = ("patience_s", "route", "scene")
+
+    def __init__(self) -> None:
+        self.scene: Scene | None = None
+        self.route: Route | None = None
+        self.patience_s = 0.0
+
+
 class Desk:
     """Opens and closes exchanges: ids, deadlines, targets, and the books (metrics and log)."""
 
@@ -170,6 +187,26 @@ class Desk:
                 route.lane.metrics.executions.failed_s += now - exchange.started
         if self._log.wants(exchange.request_id, ok=error is None):
             self._log.write(ok=error is None, fields=_log_fields(exchange, reason, now))
+
+    def route(
+        self, headers: Headers, exchange: Exchange, asked: Target, known: Known | None
+    ) -> tuple[Route, Deadline]:
+        """The route of a request for the default signature whose patience only a header tells.
+
+        Raises: as `deadline` and `Pipeline.route`.
+        """
+        pipeline, scene = self.pipeline, self.pipeline.scene
+        if known is not None and known.scene is scene and known.route is not None:
+            exchange.target = asked
+            exchange.route = route = pipeline.route_again(known.route)
+            return route, Deadline(exchange.started + known.patience_s)
+        exchange.target = target = self.target(headers, exchange, asked, "")
+        deadline = self.deadline(headers, exchange, None)
+        exchange.route = route = pipeline.route(target)
+        if known is not None and target is asked:  # nothing but the head decided
+            known.scene, known.route = scene, route
+            known.patience_s = deadline.at - exchange.started
+        return route, deadline
 
     def target(self, headers: Headers, exchange: Exchange, asked: Target, signature: str) -> Target:
         """`asked`, completed by its signature and by what the headers say of the unit and the arm."""

@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 import re
+from typing import cast
 from urllib.parse import unquote
 
 from gateway.codecs import oip_json
 from gateway.codecs.oip_raw_request import decode_raw_request
 from gateway.errors import InvalidRequest
-from gateway.messages import Deadline, InferRequest, InferResponse, Target
-from gateway.pipeline import Pipeline, Route
+from gateway.messages import InferRequest, InferResponse, Target
+from gateway.pipeline import Answer, Pipeline
 from gateway.servers.exchange import Desk, Exchange
 from gateway.servers.explain import explained, wants_explanation
 from gateway.servers.heavy import HEAVY_BYTES, HeavyWork, are_heavy
 from gateway.servers.packing import PACKED_BYTES, encoding_of, packed
 from gateway.servers.remembered import remembered
-from gateway.servers.rest import Call, Reply
+from gateway.servers.http_call import Call, Question, Reply
 
 __all__ = ["OipRest", "timeout_s_of"]
 
 _INFER = re.compile(r"/v2/models/([^/]+)(?:/versions/([^/]+))?/infer")
 _HEADER_LENGTH = "inference-header-content-length"
 _ACCEPT = b"accept-encoding"
+_MOST_TEXT = 8  # characters that a byte of a tensor becomes in JSON, unless it holds strings
 _ALL_BINARY = oip_json.OutputForm(binary=True)
 
 
@@ -71,67 +73,119 @@ class OipRest:
 
     async def __call__(self, exchange: Exchange, call: Call) -> Reply:
         """Answer one call."""
-        exchange.target = asked = _match(call.path)
-        if asked is None:
-            raise InvalidRequest(f"Malformed request: {call.method} {call.path}")
-        length, size = _header_length(call), len(call.body)
-        route: Route | None = None
-        if length == 0:
-            route = self._route(exchange, call, asked)
-            request = decode_raw_request(
-                call.body, route.signature, model=asked.model, version=asked.version
-            )
-            form = _ALL_BINARY
-        elif (size if length is None else min(length, size)) > HEAVY_BYTES:
-            request, form = await self._heavy.run(
-                self._desk.reading_deadline(call.headers, exchange),
-                oip_json.decode_request,
-                call.body,
-                length,
-                model=asked.model,
-                version=asked.version,
-            )
-        else:
-            request, form = oip_json.decode_request(
-                call.body, length, model=asked.model, version=asked.version
-            )
-        deadline = self._desk.deadline(call.headers, exchange, timeout_s_of(request))
-        explain = bool(request.parameters) and wants_explanation(request)
-        if route is None:
-            route = self._route(exchange, call, asked)
+        question = self.begin(exchange, call) or await self._begin_large(exchange, call)
         answer = await self._pipeline.infer(
-            route,
-            request,
-            deadline=deadline,
+            question.route,
+            question.request,
+            deadline=question.deadline,
             request_id=exchange.request_id,
             trace=exchange.trace,
         )
         exchange.answer = answer
-        response = answer.response
-        if explain:
-            response = explained(answer, route, self._desk.clock() - exchange.started)
-        return await self._reply(call, response, form, deadline)
+        reply = self.reply(exchange, question, answer)
+        return reply or await self.reply_apart(exchange, question, answer)
 
-    def _route(self, exchange: Exchange, call: Call, asked: Target) -> Route:
+    def is_predict(self, path: str) -> bool:
+        """Whether a POST to this path is a predict request."""
+        return _match(path) is not None
+
+    def begin(self, exchange: Exchange, call: Call) -> Question | None:
+        """Read a predict request; None if it is to be read elsewhere."""
+        length, size = _header_length(call), len(call.body)
+        if (size if length is None else min(length, size)) > HEAVY_BYTES:
+            return None
+        exchange.target = asked = self._asked(call)
+        if length == 0:
+            route, deadline = self._desk.route(call.headers, exchange, asked, call.known)
+            request = decode_raw_request(
+                call.body, route.signature, model=asked.model, version=asked.version
+            )
+            return Question(call, route, request, deadline, False, _ALL_BINARY)
+        request, form = oip_json.decode_request(
+            call.body, length, model=asked.model, version=asked.version
+        )
+        return self._question(exchange, call, asked, request, form)
+
+    async def _begin_large(self, exchange: Exchange, call: Call) -> Question:
+        exchange.target = asked = self._asked(call)
+        request, form = await self._heavy.run(
+            self._desk.reading_deadline(call.headers, exchange),
+            oip_json.decode_request,
+            call.body,
+            _header_length(call),
+            model=asked.model,
+            version=asked.version,
+        )
+        return self._question(exchange, call, asked, request, form)
+
+    def _asked(self, call: Call) -> Target:
+        asked = _match(call.path)
+        if asked is None:
+            raise InvalidRequest(f"Malformed request: {call.method} {call.path}")
+        return asked
+
+    def _question(
+        self,
+        exchange: Exchange,
+        call: Call,
+        asked: Target,
+        request: InferRequest,
+        form: oip_json.OutputForm,
+    ) -> Question:
+        if not request.parameters:
+            route, deadline = self._desk.route(call.headers, exchange, asked, call.known)
+            return Question(call, route, request, deadline, False, form)
+        deadline = self._desk.deadline(call.headers, exchange, timeout_s_of(request))
+        wants_explanation(request)  # or is refused for what it says of that
         exchange.target = target = self._desk.target(call.headers, exchange, asked, "")
         exchange.route = route = self._pipeline.route(target)
-        return route
+        return Question(call, route, request, deadline, False, form)
 
-    async def _reply(
-        self, call: Call, response: InferResponse, form: oip_json.OutputForm, deadline: Deadline
-    ) -> Reply:
-        if are_heavy(tensor for tensor in response.outputs if not form.is_binary(tensor.name)):
-            encode = oip_json.encode_response
-            body, header_length = await self._heavy.run(deadline, encode, response, form)
+    def reply(self, exchange: Exchange, question: Question, answer: Answer) -> Reply | None:
+        """Write the answer; None if that is to be done elsewhere."""
+        form = cast("oip_json.OutputForm", question.form)
+        response = answer.response
+        if _are_heavy(response, form) or (
+            _ACCEPT in question.call.headers.raw and _may_be_packed(response)
+        ):
+            return None
+        response = self._explained(exchange, question, answer)
+        return _reply(*oip_json.encode_response(response, form))
+
+    async def reply_apart(self, exchange: Exchange, question: Question, answer: Answer) -> Reply:
+        """Write a large answer, in the worker process where it has many numbers; compress it if asked."""
+        form = cast("oip_json.OutputForm", question.form)
+        response, encode = self._explained(exchange, question, answer), oip_json.encode_response
+        if _are_heavy(response, form):
+            reply = _reply(*await self._heavy.run(question.deadline, encode, response, form))
         else:
-            body, header_length = oip_json.encode_response(response, form)
-        reply = Reply(200, body)
-        if header_length is not None:
-            headers = [(_HEADER_LENGTH.encode(), str(header_length).encode())]
-            reply = Reply(200, body, b"application/octet-stream", headers)
-        if len(body) < PACKED_BYTES or _ACCEPT not in call.headers.raw:
+            reply = _reply(*encode(response, form))
+        headers = question.call.headers.raw
+        if len(reply.body) < PACKED_BYTES or _ACCEPT not in headers:
             return reply
-        return await _packed(reply, call.headers.raw[_ACCEPT].decode("latin-1"))
+        return await _packed(reply, headers[_ACCEPT].decode("latin-1"))
+
+    def _explained(self, exchange: Exchange, question: Question, answer: Answer) -> InferResponse:
+        if not (question.request.parameters and wants_explanation(question.request)):
+            return answer.response
+        return explained(answer, question.route, self._desk.clock() - exchange.started)
+
+
+def _are_heavy(response: InferResponse, form: oip_json.OutputForm) -> bool:
+    return are_heavy(tensor for tensor in response.outputs if not form.is_binary(tensor.name))
+
+
+def _may_be_packed(response: InferResponse) -> bool:
+    outputs = response.outputs
+    size = sum([tensor.array.nbytes for tensor in outputs])
+    return size * _MOST_TEXT >= PACKED_BYTES or any(t.datatype == "BYTES" for t in outputs)
+
+
+def _reply(body: bytes, header_length: int | None) -> Reply:
+    if header_length is None:
+        return Reply(200, body)
+    headers = [(_HEADER_LENGTH.encode(), b"%d" % header_length)]
+    return Reply(200, body, b"application/octet-stream", headers)
 
 
 async def _packed(reply: Reply, accepted: str) -> Reply:

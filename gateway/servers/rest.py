@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Coroutine, Mapping, Sequence
-from typing import Any, Protocol, TypeAlias
+from typing import Any
 
 from fastapi import FastAPI
 
@@ -24,64 +24,16 @@ from gateway.servers.body import Receive, Send, read_body
 from gateway.servers.cors import with_cors
 from gateway.servers.exchange import EXPLAIN, REQUEST_ID, Desk, Exchange, clean_id
 from gateway.servers.http1_cycle import ANSWER, CLIENT_LEFT
+from gateway.servers.http_call import AsgiHeaders, Call, Endpoint, Pairs, Reply
 from gateway.servers.openapi import with_predict_routes
 from gateway.servers.problems import body_of, headers_of, status_of, text_of
-from gateway.values import value_class
 
-__all__ = ["AsgiHeaders", "Call", "Endpoint", "RawRoutes", "Reply", "RestApi"]
+__all__ = ["RawRoutes", "RestApi"]
 
 _log = logging.getLogger("tandem.rest")
 
-Pairs: TypeAlias = list[tuple[bytes, bytes]]
-JSON_TYPE = b"application/json"
 _REQUEST_ID, _EXPLAIN = REQUEST_ID.encode(), EXPLAIN.encode()
 _TRACEPARENT = TRACEPARENT.encode()
-
-
-class AsgiHeaders:
-    """A request's headers, looked up by lower-case name; of a repeated header the last one counts."""
-
-    __slots__ = ("raw",)
-
-    def __init__(self, pairs: Pairs) -> None:
-        self.raw: Mapping[bytes, bytes] = dict(pairs)
-
-    def get(self, name: str, /) -> str | None:
-        """The header's value, or None."""
-        value = self.raw.get(name.encode())
-        return None if value is None else value.decode("latin-1")
-
-
-@value_class()
-class Call:
-    """One HTTP request, its body read. `path` is as sent: percent-encoded, without the query."""
-
-    method: str
-    path: str
-    headers: AsgiHeaders
-    body: bytes
-
-
-@value_class()
-class Reply:
-    """One HTTP answer."""
-
-    status: int
-    body: bytes
-    content_type: bytes = JSON_TYPE
-    headers: Sequence[tuple[bytes, bytes]] = ()
-
-
-class Endpoint(Protocol):
-    """What answers the raw requests of one dialect."""
-
-    async def __call__(self, exchange: Exchange, call: Call) -> Reply:
-        """Answer one call."""
-        ...
-
-    def target_of(self, method: str, path: str) -> Target | None:
-        """The model that a path names, None if it names none; for requests whose body cannot be had."""
-        ...
 
 
 class RawRoutes:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import cast
 from urllib.parse import unquote
 
 import orjson
@@ -20,16 +21,16 @@ from gateway.codecs.tfs_json_write import Form
 from gateway.codecs.tfs_signature import uncarried_signature
 from gateway.errors import GatewayError, InvalidRequest, UnknownSignature
 from gateway.messages import DEFAULT_SIGNATURE, Deadline, InferRequest, Target
-from gateway.pipeline import Pipeline, Route
+from gateway.pipeline import Answer, Pipeline, Route
 from gateway.servers.cors import preflight_status
 from gateway.servers.exchange import Desk, Exchange
 from gateway.servers.heavy import HEAVY_BYTES, HeavyWork, are_heavy
 from gateway.servers.remembered import remembered
-from gateway.servers.rest import Call, Reply
+from gateway.servers.http_call import Call, Question, Reply
 from gateway.servers.statuses import describe_target, is_ready, tfs_statuses
 from gateway.servers.tfs_examples import ExampleCalls, parsed, read_examples
 from gateway.servers.tfs_predict import read_large, signatures_of
-from gateway.tensors import Signature, Tensor
+from gateway.tensors import Signature
 
 __all__ = ["TfsRest"]
 
@@ -101,32 +102,59 @@ class TfsRest:
             return Reply(200, await self._answer_examples(exchange, call, path))
         if path is None or path.verb != "predict":
             return self._answer_at_once(exchange, call, path)
-        # Set before anything can fail, so that the books name the model of a request that cannot be read.
-        exchange.target = path.target
-        if len(call.body) > HEAVY_BYTES:
-            form, inputs, route, deadline = await self._read_large(exchange, call, path.target)
-        else:
-            body = tfs_json.parse_predict(call.body)
-            try:
-                route, deadline = self._route(exchange, call, path.target, body.signature_name)
-            except UnknownSignature:
-                self._refuse_uncarried(exchange.target, body)
-                raise
-            form, inputs = body.form, tfs_json.decode_inputs(body, route.signature)
-        request = InferRequest(model=path.target.model, inputs=inputs, id=exchange.request_id)
-        exchange.answer = answer = await self._pipeline.infer(
-            route,
-            request,
-            deadline=deadline,
+        question = self.begin(exchange, call) or await self._begin_large(
+            exchange, call, path.target
+        )
+        answer = await self._pipeline.infer(
+            question.route,
+            question.request,
+            deadline=question.deadline,
             request_id=exchange.request_id,
-            as_is=True,
+            as_is=question.as_is,
             trace=exchange.trace,
         )
-        response = answer.response
-        if are_heavy(response.outputs):
-            encode = tfs_json.encode_response
-            return Reply(200, await self._heavy.run(deadline, encode, response, form))
-        return Reply(200, tfs_json.encode_response(response, form))
+        exchange.answer = answer
+        reply = self.reply(exchange, question, answer)
+        return reply or await self.reply_apart(exchange, question, answer)
+
+    def is_predict(self, path: str) -> bool:
+        """Whether a POST to this path is a predict request."""
+        try:
+            found = _match("POST", path)
+        except InvalidRequest:
+            return False
+        return found is not None and found.verb == "predict"
+
+    def begin(self, exchange: Exchange, call: Call) -> Question | None:
+        """Read a predict request; None if it is to be read elsewhere."""
+        if len(call.body) > HEAVY_BYTES:
+            return None
+        path = _match(call.method, call.path)
+        assert path is not None, "it is a predict request"
+        # Set before anything can fail, so that the books name the model of a request that cannot be read.
+        exchange.target = path.target
+        body = tfs_json.parse_predict(call.body)
+        try:
+            route, deadline = self._route(exchange, call, path.target, body.signature_name)
+        except UnknownSignature:
+            self._refuse_uncarried(exchange.target, body)
+            raise
+        inputs = tfs_json.decode_inputs(body, route.signature)
+        request = InferRequest(model=path.target.model, inputs=inputs, id=exchange.request_id)
+        return Question(call, route, request, deadline, True, body.form)
+
+    def reply(self, exchange: Exchange, question: Question, answer: Answer) -> Reply | None:
+        """Write the answer; None if that is to be done elsewhere."""
+        del exchange
+        if are_heavy(answer.response.outputs):
+            return None
+        return Reply(200, tfs_json.encode_response(answer.response, cast("Form", question.form)))
+
+    async def reply_apart(self, exchange: Exchange, question: Question, answer: Answer) -> Reply:
+        """Write a large answer, in the worker process."""
+        del exchange
+        encode, form = tfs_json.encode_response, cast("Form", question.form)
+        return Reply(200, await self._heavy.run(question.deadline, encode, answer.response, form))
 
     async def _answer_examples(self, exchange: Exchange, call: Call, path: _Path) -> bytes:
         exchange.target = path.target
@@ -148,6 +176,8 @@ class TfsRest:
     def _route(
         self, exchange: Exchange, call: Call, asked: Target, signature_name: str
     ) -> tuple[Route, Deadline]:
+        if not signature_name:
+            return self._desk.route(call.headers, exchange, asked, call.known)
         exchange.target = target = self._desk.target(call.headers, exchange, asked, signature_name)
         deadline = self._desk.deadline(call.headers, exchange, None)
         exchange.route = route = self._pipeline.route(target)
@@ -163,10 +193,9 @@ class TfsRest:
         if signature is not None:
             tfs_json.decode_inputs(body, signature)
 
-    async def _read_large(
-        self, exchange: Exchange, call: Call, asked: Target
-    ) -> tuple[Form, tuple[Tensor, ...], Route, Deadline]:
-        """As `_predict` reads a small body, with the same errors in the same order."""
+    async def _begin_large(self, exchange: Exchange, call: Call, asked: Target) -> Question:
+        """As `begin` reads a small body, with the same errors in the same order."""
+        exchange.target = asked
         patience = self._desk.reading_deadline(call.headers, exchange)
         signatures = self._likely_signatures(exchange, call, asked)
         read = await self._heavy.run(patience, read_large, call.body, signatures)
@@ -178,7 +207,8 @@ class TfsRest:
         if isinstance(read.inputs, GatewayError):
             raise read.inputs
         assert read.inputs is not None, "its signature was given"
-        return read.form, read.inputs, route, deadline
+        request = InferRequest(model=asked.model, inputs=read.inputs, id=exchange.request_id)
+        return Question(call, route, request, deadline, True, read.form)
 
     def _likely_signatures(
         self, exchange: Exchange, call: Call, asked: Target

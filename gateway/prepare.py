@@ -1,0 +1,95 @@
+"""What does the queue need to know of a request: its key, its inputs in order, its rows, its shadows?
+
+Nothing here waits or counts; whoever asks it next is the queue.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from gateway.batching.key import BatchKey
+from gateway.errors import InvalidRequest
+from gateway.messages import OWN_PARAMETERS, InferRequest, Parameter
+from gateway.scene import Route, is_harmless
+from gateway.shadow.mirror import Mirror
+from gateway.tensors import Signature, Tensor
+from gateway.values import value_class
+
+__all__ = ["Prepared", "prepared"]
+
+
+@value_class()
+class Prepared:
+    """A request that fits, or that is left to its backend as it is.
+
+    Attributes:
+        key: With whom it may share a batch.
+        inputs: `[rows, …]` each, in the signature's order.
+        rows: 1 if it has no batch dimension.
+        mirrors: Of the shadows that are to see it.
+    """
+
+    key: BatchKey
+    inputs: tuple[Tensor, ...]
+    rows: int
+    mirrors: tuple[Mirror, ...]
+
+
+def prepared(route: Route, request: InferRequest, *, as_is: bool) -> Prepared:
+    """The request as its arm's queue wants it.
+
+    With `as_is`, one that does not fit the signature is left to a backend that checks it itself: it is to
+    be sent alone, and nobody mirrors it.
+
+    Raises:
+        InvalidRequest: the inputs or outputs do not fit the signature.
+    """
+    arm, signature = route.decision.arm, route.signature
+    inputs = _in_order(signature, request.inputs)
+    key = BatchKey.of(
+        version=arm.version,
+        signature=signature.name,
+        inputs=inputs,
+        batchable=signature.is_batchable,
+        outputs=request.outputs,
+    )
+    if request.parameters:
+        key = key.with_parameters(_for_backend(request.parameters))
+    try:
+        rows = route.lane.check(key, signature, request.inputs)
+    except InvalidRequest:
+        if not (as_is and arm.checks_itself and is_harmless(signature, request.inputs)):
+            raise
+        return Prepared(_alone(key, request), request.inputs, 1, ())
+    return Prepared(key, inputs, rows, route.mirrors)
+
+
+def _for_backend(parameters: Mapping[str, Parameter]) -> Mapping[str, Parameter]:
+    """Those that may change what a backend answers, so that only requests which agree share a batch."""
+    return {
+        name: value
+        for name, value in parameters.items()
+        if name not in OWN_PARAMETERS and not name.startswith("tandem_")
+    }
+
+
+def _alone(key: BatchKey, request: InferRequest) -> BatchKey:
+    """The key of a request that is sent as it is."""
+    alone = BatchKey.of(
+        version=key.version,
+        signature=key.signature,
+        inputs=request.inputs,
+        batchable=False,
+        outputs=key.outputs,
+    )
+    return alone._replace(as_is=True)
+
+
+def _in_order(signature: Signature, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    """The inputs in the signature's order, so that callers' orders do not split batches."""
+    if len(inputs) == 1:
+        return inputs
+    by_name = {tensor.name: tensor for tensor in inputs}
+    if len(by_name) != len(inputs) or by_name.keys() != signature.inputs.keys():
+        return inputs  # which are going to be refused, as they came
+    return tuple([by_name[name] for name in signature.inputs])

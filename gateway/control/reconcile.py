@@ -22,9 +22,9 @@ from dataclasses import dataclass
 from gateway.config import ArmConfig, BackendConfig, Config, ModelConfig
 from gateway.control.lanes import Lanes
 from gateway.errors import GatewayError, UnknownModel
-from gateway.messages import ModelDescription
+from gateway.messages import ModelDescription, VersionStatus
 from gateway.pipeline import Pipeline, Scene
-from gateway.ports import Backend
+from gateway.ports import Backend, ExampleBackend
 from gateway.routing.table import Arm, ModelRoutes, RouteTable, Shadow
 from gateway.telemetry.metrics import Metrics
 
@@ -41,11 +41,15 @@ BackendFactory = Callable[[str, BackendConfig], Backend]
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """What a backend last said of an arm: a description, or why there is none."""
+    """What a backend last said of an arm: a description, or why there is none.
+
+    `versions` is what a TF Serving told of every version it has had of the model.
+    """
 
     description: ModelDescription | None
     error: str = ""
     is_away: bool = False
+    versions: tuple[VersionStatus, ...] = ()
 
 
 Facts = Mapping[tuple[str, str], Fact]
@@ -81,15 +85,17 @@ def _model_routes(name: str, model: ModelConfig, facts: Facts) -> ModelRoutes:
 
 def _arm(model: str, name: str, arm: ArmConfig, fact: Fact) -> Arm:
     version = fact.description.version if fact.description is not None else ""
+    pinned = None if arm.version is None else str(arm.version)
     return Arm(
         name=name,
         model=model,
         backend=arm.backend,
         backend_model=arm.model or model,
         weight=arm.weight,
-        version=version if arm.version is None else str(arm.version),
+        version=version if pinned is None else pinned,
         description=fact.description,
         error=fact.error,
+        told=tuple(told for told in fact.versions if pinned in (None, told.version)),
     )
 
 
@@ -178,9 +184,12 @@ class Reconciler:
             # Making it may fail too, as long as a certificate's file is not there.
             backend = self._backend(settings.backend, config.backends[settings.backend])
             async with asyncio.timeout(ASK_TIMEOUT_S):
-                return Fact(await backend.describe(settings.model or model, version))
-        except UnknownModel as error:
-            return Fact(None, str(error))
+                versions = await _versions(backend, settings.model or model)
+                try:
+                    description = await backend.describe(settings.model or model, version)
+                except UnknownModel as error:
+                    return Fact(None, str(error), versions=versions)
+                return Fact(description, versions=versions)
         except GatewayError as error:
             return Fact(None, str(error), is_away=True)
         except TimeoutError:
@@ -237,5 +246,19 @@ def _newer(before: Fact, now: Fact) -> Fact:
     One that answers that it does not have the model does: the arm is not ready until it has it again.
     """
     if now.is_away and before.description is not None:
-        return Fact(before.description, now.error)
+        return Fact(before.description, now.error, versions=before.versions)
     return now
+
+
+async def _versions(backend: Backend, model: str) -> tuple[VersionStatus, ...]:
+    """What a TF Serving tells of the model's versions, () if it never had any or cannot say.
+
+    Other servers are not asked: they list what can be had, not what has become of it. What keeps one from
+    answering also keeps it from describing the model, and is told there.
+    """
+    if not isinstance(backend, ExampleBackend):
+        return ()
+    try:
+        return await backend.versions(model)
+    except GatewayError:
+        return ()

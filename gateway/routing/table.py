@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 from gateway.errors import InvalidRequest, NotReady, UnknownLabel, UnknownModel, UnknownSignature
-from gateway.messages import DEFAULT_SIGNATURE, ModelDescription, Target
+from gateway.messages import DEFAULT_SIGNATURE, ModelDescription, Target, VersionStatus
 from gateway.routing.split import choose
 from gateway.tensors import Signature
 from gateway.values import value_class
@@ -36,6 +36,7 @@ class Arm:
         version: The configured version, else the one the backend serves; "" until it is known.
         description: What the backend says of that version; None until it has said it once.
         error: Why it cannot be asked now, for people: no description yet, or its backend is away.
+        told: What its backend says of the versions it has had, where it does, newest first.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Arm:
     version: str
     description: ModelDescription | None
     error: str = ""
+    told: tuple[VersionStatus, ...] = ()
 
     @property
     def checks_itself(self) -> bool:
@@ -60,6 +62,11 @@ class Arm:
         fail and are counted as its own, and no unit changes its arm.
         """
         return self.description is not None and not self.error
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether its backend has let every version go, so that no waiting brings it back."""
+        return self.description is None and {told.state for told in self.told} == {"END"}
 
     def signature(self, name: str) -> Signature:
         """The signature called `name`, or the default one for "".
@@ -125,6 +132,8 @@ class ModelRoutes:
         arms, why = self._candidates(target)
         ready = [arm for arm in arms if arm.description is not None]
         if not ready:
+            if all(arm.has_ended for arm in arms):
+                raise UnknownModel(f"every version of model {self.name} has ended")
             raise NotReady(self._not_ready_text(arms))
         arm = self._pick(ready, target.unit)
         # One that its backend has not described cannot be asked, and must not be missed by anybody.
@@ -202,7 +211,8 @@ class RouteTable:
         """The arm for `target` and its shadows.
 
         Raises:
-            UnknownModel, UnknownLabel, InvalidRequest: the caller's fault.
+            UnknownModel, UnknownLabel, InvalidRequest: the caller's fault; the first also for a model that
+                its backends have let go.
             NotReady: no arm that could answer has been described by its backend.
         """
         if target.label is not None and target.model not in self.models:

@@ -40,22 +40,16 @@ def versions_of(routes: ModelRoutes) -> tuple[str, ...]:
 def statuses_of(table: RouteTable, target: Target) -> tuple[VersionStatus, ...]:
     """The state of each version (or of the one asked for), newest first.
 
-    A version is AVAILABLE when some arm that serves it is ready. An arm whose version is not known has
-    none to report; where no arm's is, what is known of the model stands under the version "". A label is
-    ignored, as TF Serving does here.
+    A version is AVAILABLE when some arm that serves it is ready. Of others we pass on what a TF Serving
+    tells: that it is being loaded, has ended, or could not be loaded and why. An arm whose version is not
+    known has none to report; where no arm's is, what is known of the model stands under the version "". A
+    label is ignored, as TF Serving does here.
 
     Raises:
         UnknownModel: the model or the version is not served here.
     """
     routes = table.model(target.model)
-    states: dict[str, VersionStatus] = {}
-    for arm in routes.arms.values():
-        if not arm.version:
-            continue
-        if arm.is_ready:
-            states[arm.version] = VersionStatus(version=arm.version, state="AVAILABLE")
-        else:
-            states.setdefault(arm.version, _away(arm))
+    states = _states(list(routes.arms.values()))
     if target.version is not None:
         if target.version not in states:
             raise UnknownModel(f"got version {target.version}, versions served: {sorted(states)}")
@@ -63,6 +57,21 @@ def statuses_of(table: RouteTable, target: Target) -> tuple[VersionStatus, ...]:
     if not states:
         return (_unversioned(list(routes.arms.values())),)
     return tuple(states[version] for version in sorted(states, key=_newest_first))
+
+
+def _states(arms: list[Arm]) -> dict[str, VersionStatus]:
+    """By version; what is said first of one counts."""
+    ready = [
+        VersionStatus(version=arm.version, state="AVAILABLE")
+        for arm in arms
+        if arm.version and arm.is_ready
+    ]
+    told = [told for arm in arms for told in arm.told if told.state != "AVAILABLE"]
+    away = [_away(arm) for arm in arms if arm.version]
+    states: dict[str, VersionStatus] = {}
+    for status in (*ready, *told, *away):
+        states.setdefault(status.version, status)
+    return states
 
 
 class UnknownStatus(UnknownModel):

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -26,7 +26,7 @@ from gateway.codecs import tfs_proto
 from gateway.codecs.lenient_json import read_json
 from gateway.errors import GatewayError
 from gateway.tensors import Tensor
-from tests.golden.exchanges import GrpcExchange, RestExchange
+from tests.golden.exchanges import Conversation, GrpcExchange, RestExchange
 from tests.golden.raw_http import HttpAnswer
 
 RELATIVE = 1e-5
@@ -53,6 +53,28 @@ def rest_disagreement(exchange: RestExchange, answer: HttpAnswer) -> str:
     if same_values(got, recorded) or _same_errors(got, recorded):
         return ""
     return f"{_short(answer.body)}, recorded {_short(exchange.response)}"
+
+
+def conversation_disagreement(
+    conversation: Conversation, answers: Sequence[HttpAnswer | None]
+) -> str:
+    """What is not as recorded, "" if nothing is."""
+    for number, (answer, recorded) in enumerate(
+        zip(answers, conversation.answers, strict=True), start=1
+    ):
+        if answer is None or recorded is None:
+            if answer is not None or recorded is not None:
+                return f"request {number}: {answer}, recorded {recorded}"
+            continue
+        status, body = recorded
+        if answer.status != status:
+            return f"request {number}: status {answer.status}, recorded {status}"
+        got, wanted = _json(answer.body), _json(body)
+        if isinstance(got, dict) and "model_version_status" in got:
+            got = {key: value for key, value in got.items() if key not in _KSERVE}
+        if wanted is not None and not same_values(got, wanted):
+            return f"request {number}: {_short(answer.body)}, recorded {_short(body)}"
+    return ""
 
 
 def _same_errors(got: Any, recorded: Any) -> bool:

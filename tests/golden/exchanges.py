@@ -17,6 +17,7 @@ _KINDS = re.compile(
     r"POST /v1/models/[^/:]+(?:/(?:versions|labels)/[^/:]+)?:(?P<verb>predict|classify|regress)"
     r"|GET /v1/models/[^/:]+(?:/(?:versions|labels)/[^/:]+)?(?P<sub>/metadata)?"
 )
+_REST_FILES = ("rest.jsonl", "rest_more.jsonl", "rest_cut.jsonl", "rest_flags.jsonl")
 _GRPC_FILES = ("grpc.jsonl", "grpc_examples.jsonl", "grpc_reload.jsonl")
 _BROKEN = b"mlp_sig"  # a model that the recorded server could not load
 _ABOUT_HTTP = ("chunked", "cors", "expect", "gzip", "http", "options_origin", "url", "verbs")
@@ -24,7 +25,11 @@ _ABOUT_HTTP = ("chunked", "cors", "expect", "gzip", "http", "options_origin", "u
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RestExchange:
-    """One REST call. `headers` are those sent beside Host and a right Content-Length."""
+    """One REST call. `headers` are those sent beside Host and a right Content-Length.
+
+    `flags` names the set of flags that the server was started with, "" for the default ones. `status` is 0
+    where the server died.
+    """
 
     id: int
     group: str
@@ -35,15 +40,34 @@ class RestExchange:
     response: bytes
     headers: Mapping[str, str] = field(default_factory=dict)
     response_headers: Mapping[str, str] = field(default_factory=dict)
-    has_cors: bool = False
+    flags: str = ""
+    note: str = ""
 
     @property
     def kind(self) -> str:
-        """`predict`, `classify`, `regress`, `status`, `metadata`, or `http` for what is about HTTP itself."""
+        """`predict`, `classify`, `regress`, `status`, `metadata`; or `http` for what is about HTTP itself.
+
+        `flags` for what a server answered that was told to batch, to show its metrics or to hurry.
+        """
+        if self.flags not in ("", "cors"):
+            return "flags"
         found = _KINDS.fullmatch(f"{self.method} {self.path}")
         if found is None or self.group in _ABOUT_HTTP:
             return "http"
         return found["verb"] or ("metadata" if found["sub"] else "status")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Conversation:
+    """Requests on one connection, each sent when the one before is answered.
+
+    `answers` are the status and the body of each; None where the connection was closed.
+    """
+
+    id: int
+    group: str
+    sent: tuple[bytes, ...]
+    answers: tuple[tuple[int, bytes] | None, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,8 +101,18 @@ class Difference:
 
 def rest_exchanges() -> tuple[RestExchange, ...]:
     """Every recorded REST call, in the order in which it was made."""
-    lines = [*_lines("rest.jsonl"), *_lines("rest_more.jsonl")]
+    lines = [line for name in _REST_FILES for line in _lines(name)]
     return tuple(sorted(map(_rest, lines), key=lambda exchange: exchange.id))
+
+
+def lifecycle_exchanges() -> tuple[RestExchange, ...]:
+    """Every call to a server whose model's versions came and went, in order; `note` says what was there."""
+    return tuple(map(_rest, _lines("rest_lifecycle.jsonl")))
+
+
+def conversations() -> tuple[Conversation, ...]:
+    """Every recorded connection that no HTTP client would make."""
+    return tuple(map(_conversation, _lines("rest_sockets.jsonl")))
 
 
 def grpc_exchanges() -> tuple[GrpcExchange, ...]:
@@ -113,11 +147,24 @@ def _rest(line: Mapping[str, Any]) -> RestExchange:
         method=line.get("method", "GET" if is_question else "POST"),
         path=line["path"],
         body=_bytes(line, "body"),
-        status=line["status"],
+        status=line["status"] or 0,
         response=_bytes(line, "response"),
         headers=line.get("headers", {}),
         response_headers=line.get("response_headers", {}),
-        has_cors=line.get("server") == "cors",
+        flags=line.get("server", "default").removeprefix("default"),
+        note=line.get("note", ""),
+    )
+
+
+def _conversation(line: Mapping[str, Any]) -> Conversation:
+    return Conversation(
+        id=line["id"],
+        group=line["group"],
+        sent=tuple(text.encode() for text in line["sent"]),
+        answers=tuple(
+            None if answer is None else (answer["status"], _bytes(answer, "response"))
+            for answer in line["answers"]
+        ),
     )
 
 
@@ -145,4 +192,6 @@ def _bytes(line: Mapping[str, Any], name: str) -> bytes:
     encoded = line.get(f"{name}_b64")
     if encoded is not None:
         return base64.b64decode(encoded)
+    if f"{name}_parts" in line:  # long ones: each part, and how often it follows itself
+        return "".join(part * times for part, times in line[f"{name}_parts"]).encode()
     return str(line.get(name, "")).encode()

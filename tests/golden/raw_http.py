@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from tests.golden.exchanges import RestExchange
@@ -30,6 +30,24 @@ async def send(address: str, exchange: RestExchange) -> HttpAnswer:
             return await _read(reader, exchange.method)
         finally:
             writer.close()
+
+
+async def converse(address: str, sent: Sequence[bytes]) -> list[HttpAnswer | None]:
+    """What each of these gets on one connection; None once it is closed."""
+    host, _, port = address.rpartition(":")
+    answers: list[HttpAnswer | None] = []
+    async with asyncio.timeout(TIMEOUT_S):
+        reader, writer = await asyncio.open_connection(host, int(port))
+        try:
+            for request in sent:
+                writer.write(request)
+                try:
+                    answers.append(await _read(reader, request.decode().split(" ")[0]))
+                except (OSError, EOFError):
+                    answers.append(None)
+        finally:
+            writer.close()
+    return answers
 
 
 def _request(exchange: RestExchange) -> bytes:

@@ -18,15 +18,20 @@ from pathlib import Path
 import grpc
 
 from gateway._stubs import tfs_wire_pb2 as wire
-from tests.golden.compare import grpc_disagreement, rest_disagreement
+from tests.golden.compare import (
+    conversation_disagreement,
+    grpc_disagreement,
+    rest_disagreement,
+)
 from tests.golden.exchanges import (
     GrpcExchange,
     RestExchange,
+    conversations,
     differences,
     grpc_exchanges,
     rest_exchanges,
 )
-from tests.golden.raw_http import send
+from tests.golden.raw_http import converse, send
 from tests.golden.stack import gateway_before
 
 TIMEOUT_S = 60
@@ -66,10 +71,11 @@ async def replay(address: str, config: Path) -> list[Verdict]:
     exchanges = rest_exchanges()
     for cors in (False, True):
         async with gateway_before(address, config, cors=cors) as gateway:
-            asked = [exchange for exchange in exchanges if exchange.has_cors == cors]
+            asked = [exchange for exchange in exchanges if (exchange.flags == "cors") == cors]
             await _reset_counter(gateway.addresses["grpc"])
-            verdicts += await _replay_rest(gateway.addresses["rest"], asked)
+            verdicts += await replay_rest(gateway.addresses["rest"], asked)
             if not cors:
+                verdicts += await _replay_conversations(gateway.addresses["rest"])
                 await _reset_counter(gateway.addresses["grpc"])
                 verdicts += await _replay_grpc(gateway.addresses["grpc"], grpc_exchanges())
     return verdicts
@@ -82,7 +88,8 @@ async def _reset_counter(address: str) -> None:
         await predict(_RESET_COUNTER, timeout=TIMEOUT_S)
 
 
-async def _replay_rest(address: str, exchanges: Iterable[RestExchange]) -> list[Verdict]:
+async def replay_rest(address: str, exchanges: Iterable[RestExchange]) -> list[Verdict]:
+    """What came of these calls to a gateway's REST port."""
     verdicts = []
     for exchange in exchanges:
         try:
@@ -90,6 +97,15 @@ async def _replay_rest(address: str, exchanges: Iterable[RestExchange]) -> list[
         except (OSError, EOFError, TimeoutError) as error:
             found = f"no answer: {error!r}"
         verdicts.append(Verdict("rest", exchange.id, exchange.group, exchange.kind, found))
+    return verdicts
+
+
+async def _replay_conversations(address: str) -> list[Verdict]:
+    verdicts = []
+    for conversation in conversations():
+        answers = await converse(address, conversation.sent)
+        found = conversation_disagreement(conversation, answers)
+        verdicts.append(Verdict("rest", conversation.id, conversation.group, "http", found))
     return verdicts
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -64,9 +64,25 @@ def served_models(made: Path) -> list[ModelConfig]:
 @asynccontextmanager
 async def gateway_before(address: str, path: Path, *, cors: bool = False) -> AsyncIterator[Gateway]:
     """A gateway whose every model is served by the stand-in at `address`; its configuration is at `path`."""
-    arms = "".join(f'[models.{name}.arms.tf]\nbackend = "tf"\n' for name in _ONE_VERSION)
+    async with _gateway(address, path, _arms(_ONE_VERSION) + _TWO_VERSIONS, cors=cors) as gateway:
+        yield gateway
+
+
+@asynccontextmanager
+async def gateway_of(address: str, path: Path, model: str) -> AsyncIterator[Gateway]:
+    """As `gateway_before`, of one model, whose versions may come and go."""
+    async with _gateway(address, path, _arms([model]), cors=False) as gateway:
+        yield gateway
+
+
+def _arms(models: Iterable[str]) -> str:
+    return "".join(f'[models.{name}.arms.tf]\nbackend = "tf"\n' for name in models)
+
+
+@asynccontextmanager
+async def _gateway(address: str, path: Path, models: str, *, cors: bool) -> AsyncIterator[Gateway]:
     listen = _LISTEN.format(address=address, cors="[rest]\ncors = true" if cors else "")
-    path.write_text(listen + arms + _TWO_VERSIONS)  # noqa: ASYNC240 - nothing else runs yet
+    path.write_text(listen + models)  # noqa: ASYNC240 - nothing else runs yet
     file = ConfigFile(path)
     async with Gateway(file, file.load()) as gateway:
         yield gateway

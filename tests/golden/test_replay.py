@@ -5,16 +5,25 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
-from serving.tf_serving.config import render
-from tests.golden.exchanges import differences, grpc_exchanges, rest_exchanges
+from serving.tf_serving.config import ModelConfig
+from tests.golden.exchanges import (
+    conversations,
+    differences,
+    grpc_exchanges,
+    lifecycle_exchanges,
+    rest_exchanges,
+)
+from tests.golden.lifecycle import MODEL, half_plus_two, replay_lifecycle
 from tests.golden.replay import Verdict, agreement, explained, replay, summary
-from tests.golden.stack import served_models
-from tests.serving.tf_serving.conftest import StandInProcess
+from tests.golden.stack import gateway_of, served_models
+from tests.serving.tf_serving.conftest import StartStandIn, start_stand_in
+
+__all__ = ["start_stand_in"]
 
 pytestmark = pytest.mark.slow
 
@@ -41,37 +50,39 @@ def models(root: Path, tf_python: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def stand_in(
-    models: Path, root: Path, tf_python: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[str]:
-    """The address of a stand-in that serves them."""
-    file = tmp_path_factory.mktemp("stand_in") / "models.config"
-    file.write_text(render(served_models(models)))
-    process = StandInProcess(
-        tf_python,
-        root,
-        "serving.tf_serving.local",
-        ["--model-config-file", str(file), "--port", "0"],
-    )
-    try:
-        yield process.address
-    finally:
-        process.close()
+def base_path(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the versions of the model lie that come and go."""
+    base = tmp_path_factory.mktemp("lifecycle") / "life"
+    half_plus_two(base, models)
+    return base
 
 
 @pytest.fixture(scope="module")
 def verdicts(
-    stand_in: str, root: Path, tmp_path_factory: pytest.TempPathFactory
+    models: Path,
+    base_path: Path,
+    start_stand_in: StartStandIn,
+    root: Path,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Sequence[Verdict]:
     """What came of every recorded call; the summary is left in .tandem/golden_replay.txt."""
     config = tmp_path_factory.mktemp("gateway") / "tandem.toml"
-    found = asyncio.run(replay(stand_in, config))
+    coming_and_going = ModelConfig(name=MODEL, base_path=str(base_path))
+    stand_in = start_stand_in([*served_models(models), coming_and_going])
+
+    async def ask() -> list[Verdict]:
+        found = await replay(stand_in.address, config)
+        async with gateway_of(stand_in.address, config, MODEL) as gateway:
+            return found + await replay_lifecycle(gateway, base_path, models)
+
+    found = asyncio.run(ask())
     (root / ".tandem" / "golden_replay.txt").write_text(summary(found, explained()))
     return found
 
 
 def test_every_recorded_call_is_asked(verdicts: Sequence[Verdict]) -> None:
-    assert len(verdicts) == len(rest_exchanges()) + len(grpc_exchanges())
+    rest = len(rest_exchanges()) + len(lifecycle_exchanges()) + len(conversations())
+    assert len(verdicts) == rest + len(grpc_exchanges())
 
 
 def test_nearly_every_answer_is_the_real_one(verdicts: Sequence[Verdict]) -> None:
@@ -90,9 +101,11 @@ def test_every_difference_in_the_table_is_one(verdicts: Sequence[Verdict]) -> No
 
 def test_the_table_names_recorded_calls_once_and_with_a_reason() -> None:
     table = differences()
+    rest = {exchange.id for exchange in (*rest_exchanges(), *lifecycle_exchanges())}
+    rest |= {conversation.id for conversation in conversations()}
     assert all(difference.why for difference in table)
     for protocol, recorded in (
-        ("rest", {exchange.id for exchange in rest_exchanges()}),
+        ("rest", rest),
         ("grpc", {exchange.id for exchange in grpc_exchanges()}),
     ):
         named = [number for entry in table for number in getattr(entry, protocol)]

@@ -1,8 +1,9 @@
 """Which request is a body that is one input's bytes and nothing else (a raw binary request)?
 
 Triton's form: the JSON part has length 0, so the name, the datatype and the shape of the only input come
-from the model's signature, and every output is wanted as raw bytes. The request has one row. A shape may
-leave one dimension open, which follows from the size; a BYTES input is one element, the body itself.
+from the model's signature, and every output is wanted as raw bytes. The request has one row, if the model
+has rows. A shape may leave one dimension open, which follows from the size; a BYTES input is one element, the
+body itself, without the length before it.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ def decode_raw_request(
         array = _element(body, spec, model)
     else:
         what = f"input {spec.name!r} for model {model!r}"
-        shape = _shape(spec, len(body), what)
+        shape = _shape(spec, len(body), what, has_rows=spec.has_rows and not signature.is_whole)
         array = decode_raw(body, spec.datatype, shape, what=what, path="inputs[0]")
     return InferRequest(
         model=model, version=version, inputs=(Tensor(spec.name, spec.datatype, array),)
@@ -57,11 +58,11 @@ def _element(body: bytes, spec: TensorSpec, model: str) -> Array:
     return objects([body], shape, "inputs[0]")
 
 
-def _shape(spec: TensorSpec, size: int, what: str) -> tuple[int, ...]:
+def _shape(spec: TensorSpec, size: int, what: str, *, has_rows: bool) -> tuple[int, ...]:
     if spec.shape is None:
         raise _unclear("its rank is not known", what)
     shape = list(spec.shape)
-    if spec.has_rows:
+    if has_rows:
         shape[0] = 1
     if shape.count(-1) > 1:
         raise _unclear(f"{shape.count(-1)} dimensions are open", what)

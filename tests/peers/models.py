@@ -4,6 +4,11 @@ iris    the repository's own AOTInductor package of model iris: x FP32 [rows, 4]
 kinds   an echo of one tensor [rows, 2] of every datatype in `KINDS`, `int8` -> `int8_out` and so on
 whole   x FP32 [n] -> sums FP32 [n], running sums: a dynamic dim that is not rows
 picky   x FP32 [rows, 1] -> y, the same; fails where a number is negative
+
+and Triton also echoes of nothing but strings, for its forms of them:
+
+text    x BYTES [rows, 1] -> y, the same
+words   x BYTES [n] -> y, the same
 """
 
 from __future__ import annotations
@@ -48,6 +53,7 @@ OUTPUTS: Mapping[str, Mapping[str, tuple[str, list[int]]]] = {
     "picky": {"y": ("FP32", [-1, 1])},
 }
 MODELS = tuple(INPUTS)
+ECHOES: Mapping[str, list[int]] = {"text": [-1, 1], "words": [-1]}
 
 
 def load(model: str) -> Function:

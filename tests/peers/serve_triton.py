@@ -10,7 +10,7 @@ import numpy as np
 from pytriton.model_config import ModelConfig, Tensor
 from pytriton.triton import Triton, TritonConfig
 
-from tests.peers.models import INPUTS, KINDS, MODELS, OUTPUTS, Function, load
+from tests.peers.models import ECHOES, INPUTS, KINDS, MODELS, OUTPUTS, Function, load
 
 MAX_ROWS = 8  # less than the gateway's batches, on purpose
 
@@ -34,6 +34,15 @@ def main() -> None:
                 infer_func=_called(load(model)),
                 inputs=_tensors(INPUTS[model], whole=whole),
                 outputs=_tensors(OUTPUTS[model], whole=whole),
+                config=ModelConfig(batching=not whole, max_batch_size=MAX_ROWS),
+            )
+        for model, shape in ECHOES.items():
+            whole = model == "words"
+            triton.bind(
+                model_name=model,
+                infer_func=_called(lambda inputs: {"y": inputs["x"]}),
+                inputs=_tensors({"x": ("BYTES", shape)}, whole=whole),
+                outputs=_tensors({"y": ("BYTES", shape)}, whole=whole),
                 config=ModelConfig(batching=not whole, max_batch_size=MAX_ROWS),
             )
         triton.serve()

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.addresses import free_port
-from tests.peers.models import INPUTS, IRIS, MODELS, OUTPUTS, ROOT
+from tests.peers.models import ECHOES, INPUTS, IRIS, MODELS, OUTPUTS, ROOT
 
 __all__ = ["PEERS", "Peer", "missing", "running_peer"]
 
@@ -93,7 +93,7 @@ def _triton(_home: Path) -> _Start:
     return _Start(
         [python, "-m", "tests.peers.serve_triton", *map(str, ports)],
         peer,
-        [f"http://{peer.rest}/v2/models/{model}/ready" for model in MODELS],
+        [f"http://{peer.rest}/v2/models/{model}/ready" for model in (*MODELS, *ECHOES)],
         # Its Python backend would otherwise take Debian's libpython, of another patch level.
         {"LD_LIBRARY_PATH": str(sysconfig.get_config_var("LIBDIR"))},
     )

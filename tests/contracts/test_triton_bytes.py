@@ -37,8 +37,8 @@ def prefixed(*elements: bytes) -> bytes:
 
 
 def binary(shape: list[int], data: bytes) -> Sent:
-    tensor = {"name": "x", "shape": shape, "datatype": "BYTES"}
-    tensor["parameters"] = {"binary_data_size": len(data)}
+    size = {"binary_data_size": len(data)}
+    tensor = {"name": "x", "shape": shape, "datatype": "BYTES", "parameters": size}
     document = {"inputs": [tensor], "parameters": {"binary_data_output": True}}
     told = json.dumps(document).encode()
     return told + data, {LENGTH: str(len(told))}

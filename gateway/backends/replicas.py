@@ -1,10 +1,14 @@
 """How do several addresses become one backend?
 
-    infer      one replica: the less busy of two that are in; so is a question about examples
+    infer      one replica: the less busy of two that are in; where that one cannot be reached, once
+               another, within the deadline. So is a question about examples
     describe   every replica that is asked is also probed: what it answers says whether it serves the
                model. The gateway asks again every few seconds, sooner while something is not ready, so
                this is the readiness probe, per model, and needs no task of its own
     versions   the first replica that says
+
+Predictions change nothing at a backend, so one whose answer was lost may be asked for again. Not a third
+time: a batch that kills whoever reads it takes two replicas with it, and leaves the others alone.
 
 While a new version is rolled out the replicas differ. The version that most of them describe is the one
 described; the others take none of the model's batches until they agree.
@@ -74,9 +78,10 @@ class Replicas:
         return f"Replicas({self.name!r}, {list(self._addresses)})"
 
     async def infer(self, batch: InferRequest, deadline: Deadline) -> InferResponse:
-        """Send one batch to one replica; see `ports.Backend.infer` for what is raised."""
-        index = self._choose(batch.model)
-        return await self._booked(index, self._replicas[index].infer(batch, deadline))
+        """Send one batch to one replica, or to another after it; see `ports.Backend.infer` for what is raised."""
+        return await self._ask(
+            batch.model, deadline, lambda index: self._replicas[index].infer(batch, deadline)
+        )
 
     async def describe(self, model: str, version: str | None) -> ModelDescription:
         """What most replicas say; each that cannot answer is put out until it can.
@@ -119,6 +124,19 @@ class Replicas:
             await replica.aclose()
             self._metrics.forget(self.name, address, owner=self)
 
+    async def _ask(
+        self, model: str, deadline: Deadline, call: Callable[[int], Awaitable[_T]]
+    ) -> _T:
+        """What one replica answers; where it cannot be reached, what one other does."""
+        first = self._choose(model)
+        try:
+            return await self._booked(first, call(first))
+        except BackendUnavailable:
+            second = self._other(model, first)
+            if second is None or self._now() >= deadline.at:
+                raise
+        return await self._booked(second, call(second))
+
     async def _booked(self, index: int, call: Awaitable[_T]) -> _T:
         """The answer to a call of a replica, with what it says of the replica."""
         self._pending[index] += 1
@@ -150,6 +168,16 @@ class Replicas:
         lacking = self._lacking.get(model, frozenset())
         serving = [index for index in candidates if index not in lacking]
         return choose(serving or candidates, self._pending, (self._draw(), self._draw()))
+
+    def _other(self, model: str, tried: int) -> int | None:
+        """Another replica that serves the model, one that is out if need be; None where there is none."""
+        lacking = self._lacking.get(model, frozenset())
+        others = {*range(len(self._replicas))} - lacking - {tried}
+        if not others:
+            return None
+        inside = [index for index in eligible(self._standings, self._now()) if index in others]
+        candidates = inside or sorted(others)
+        return choose(candidates, self._pending, (self._draw(), self._draw()))
 
     async def _probe(
         self, index: int, model: str, version: str | None
@@ -203,10 +231,13 @@ class ExampleReplicas(Replicas):
         trace: Trace | None = None,
     ) -> bytes:
         """Put one question to one replica; see `ports.ExampleBackend.ask` for what is raised."""
-        index = self._choose(model_named(data, self._lacking))
-        replica = self._replicas[index]
-        assert isinstance(replica, ExampleBackend), "else these are plain replicas"
-        return await self._booked(index, replica.ask(method, data, deadline, trace=trace))
+
+        def call(index: int) -> Awaitable[bytes]:
+            replica = self._replicas[index]
+            assert isinstance(replica, ExampleBackend), "else these are plain replicas"
+            return replica.ask(method, data, deadline, trace=trace)
+
+        return await self._ask(model_named(data, self._lacking), deadline, call)
 
 
 def agreed(

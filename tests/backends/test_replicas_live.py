@@ -39,10 +39,10 @@ async def statuses(client: httpx.AsyncClient, count: int) -> list[int]:
     return found
 
 
-def test_a_replica_that_dies_costs_nobody_anything_once_it_is_out(
+def test_a_replica_that_dies_costs_nobody_anything(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Only batches on their way to it may fail; when it is back, it takes its share again."""
+    """Nor before: the other one answers what was on its way. When it is back, it takes its share again."""
     monkeypatch.setattr(reconcile, "ASK_EVERY_S", 0.2)
 
     async def story() -> None:
@@ -68,7 +68,7 @@ def test_a_replica_that_dies_costs_nobody_anything_once_it_is_out(
 
             await dying.aclose()
             while of(one, "in"):  # each round ends, and three failures or one probe put it out
-                assert set(await statuses(client, 4)) <= {200, 503}
+                assert set(await statuses(client, 4)) == {200}
             ejections = of(one, "ejections_total")
             assert ejections == 1
             assert of(one, "pending_batches") == 0

@@ -127,7 +127,7 @@ class Gateway:
         self._admin = self._listen_http("admin", admin, config.listen.admin, Manners(patience_s))
         self._rest = self._listen_http("rest", self._rest_api(), config.listen.rest, manners)
         limit = config.limits.max_body_bytes
-        self._grpc_api = GrpcApi(self._desk, self._heavy)
+        self._grpc_api = GrpcApi(self._desk, self._heavy, reflection=config.listen.grpc_reflection)
         self._grpc, self.addresses["grpc"] = await start_grpc(
             self._grpc_api, config.listen.grpc, max_message_bytes=limit
         )

@@ -43,12 +43,16 @@ _STRICT: Mapping[str, object] = {"extra": "forbid", "strict": False}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListenConfig:
-    """Where Tandem listens, each `host:port`; port 0 takes a free one."""
+    """Where Tandem listens, each `host:port`; port 0 takes a free one.
+
+    `grpc_reflection`: clients without stubs may ask the gRPC port what it offers.
+    """
 
     __pydantic_config__: ClassVar = _STRICT
     rest: str = "127.0.0.1:8080"
     grpc: str = "127.0.0.1:8081"
     admin: str = "127.0.0.1:8082"
+    grpc_reflection: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

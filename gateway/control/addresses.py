@@ -13,6 +13,7 @@ from gateway.control.toml_lines import Place
 
 __all__ = ["ListenOverrides", "address_complaints", "split_address"]
 
+_LISTENERS = ("rest", "grpc", "admin")
 _MAX_PORT = 65535
 _PORT = re.compile(r"[0-9]{1,5}")
 # gRPC name schemes that a backend's address may start with; what follows is gRPC's business.
@@ -69,7 +70,8 @@ def split_address(address: str) -> tuple[str, int]:
 def address_complaints(config: Config) -> Iterator[tuple[Place, str]]:
     """What is wrong with the addresses of a configuration: (place, message), in its order."""
     seen: dict[tuple[str, int], str] = {}
-    for name, address in dataclasses.asdict(config.listen).items():
+    for name in _LISTENERS:
+        address = getattr(config.listen, name)
         message = _address_complaint(address)
         if message is not None:
             yield ("listen", name), message

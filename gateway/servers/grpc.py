@@ -19,6 +19,7 @@ from gateway.pipeline import Pipeline
 from gateway.servers.exchange import Desk, Exchange
 from gateway.servers.grpc_calls import CallMetadata, Calls, Context, Method
 from gateway.servers.grpc_health import HEALTH, HealthService
+from gateway.servers.grpc_reflection import REFLECTION, Reflection
 from gateway.servers.heavy import HeavyWork
 from gateway.servers.oip_grpc import OIP, OipGrpc
 from gateway.servers.oip_stream import Streams
@@ -36,8 +37,9 @@ MODEL = "tensorflow.serving.ModelService"
 class GrpcApi:
     """The methods of every service on the gRPC port."""
 
-    def __init__(self, desk: Desk, heavy: HeavyWork) -> None:
+    def __init__(self, desk: Desk, heavy: HeavyWork, *, reflection: bool = False) -> None:
         self._pipeline: Pipeline = desk.pipeline
+        self._reflection = reflection
         self._count_unreadable = desk.count_unreadable
         self._examples = ExampleCalls(desk)
         self._calls = calls = Calls(desk)
@@ -66,6 +68,8 @@ class GrpcApi:
                 self._oip.stream
             )
         handlers[HEALTH] = health.methods()
+        if self._reflection:
+            handlers |= dict.fromkeys(REFLECTION, Reflection(self._streams).methods())
         for service, methods in handlers.items():
             server.add_generic_rpc_handlers(
                 (grpc.method_handlers_generic_handler(service, methods),)

@@ -35,6 +35,7 @@ __all__ = [
     "encode_request",
     "encode_response",
     "encode_server_metadata",
+    "request_of",
 ]
 
 _INTEGERS = range(-(2**63), 2**64)  # int64 or uint64, as the gRPC form has it
@@ -73,13 +74,34 @@ def decode_request(
         Unsupported: shared memory, or classification.
     """
     document, rest = _open(body, header_length)
+    words = _booleans_in(body, len(body) - len(rest))
+    return request_of(document, rest, words, model=model, version=version)
+
+
+def request_of(
+    document: dict[str, object],
+    rest: memoryview,
+    words: int,
+    *,
+    model: str,
+    version: str | None,
+) -> tuple[InferRequest, OutputForm]:
+    """As `decode_request`, of a body whose JSON has been read.
+
+    Args:
+        document: What the JSON says.
+        rest: The bytes after it.
+        words: How often "true" and "false" are in its text.
+        model: As in the URL.
+        version: As in the URL, None if it has none.
+    """
     parameters = _read_parameters(document.get("parameters"))
     flags = [*parameters.values()]
     default = _read_flag(parameters.pop(_BINARY_OUTPUT, False), "parameters.binary_data_output")
     refuse_reserved(parameters)
     wanted = _read_wanted(document.get("outputs"))
     told = [value for value in (*flags, *wanted.values()) if isinstance(value, bool)]
-    booleans = _booleans_in(body, len(body) - len(rest)) > len(told)
+    booleans = words > len(told)
     reader = TensorReader("input", model, rest, booleans=booleans)
     request = InferRequest(
         model=model,

@@ -187,8 +187,8 @@ def _cast(found: Array, datatype: Datatype) -> Array | None:
         return np.empty(found.shape, dtype)
     if found.dtype.kind not in ("fiu" if datatype in _FLOATS else "iu"):
         return None
-    if datatype in _FLOATS:
-        return _cast_floats(found, dtype)
+    if datatype in _FLOATS:  # integers too by way of a double, as TF Serving
+        return _cast_floats(found.astype(_FP64, copy=False), dtype)
     low, high = _BOUNDS[datatype]
     fits = int(found.min()) >= low and int(found.max()) <= high
     return found.astype(dtype, copy=False) if fits else None

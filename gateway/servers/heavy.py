@@ -26,7 +26,7 @@ from typing import Final, ParamSpec, TypeVar, cast
 
 from gateway.errors import DeadlineExceeded, GatewayError, NotReady, QueueFull
 from gateway.messages import Deadline
-from gateway.servers.heavy_wire import COUNT, Part, dump, head, load, sizes_of
+from gateway.servers.heavy_wire import COUNT, Part, dump, load, sizes_of, written
 from gateway.telemetry.metrics import Metrics
 from gateway.tensors import Tensor
 
@@ -40,6 +40,8 @@ of 14 ms; writing 16 KiB of tensors takes 0.1 to 1.2 ms. The way to the worker a
 """
 
 _CHUNK_BYTES = 256 * 1024
+_EARLY_BYTES = 64 * 1024
+_LINE_BYTES = 1024 * 1024  # that may wait in the kernel, where it allows so much: fewer turns at it
 
 _log = logging.getLogger("tandem.heavy")
 
@@ -180,8 +182,11 @@ class _Worker:
     """A worker process and the socket to it."""
 
     def __init__(self) -> None:
+        self._early = bytearray()
         self._line, theirs = socket.socketpair()
         self._line.setblocking(False)  # noqa: FBT003 - the socket module's own signature
+        for end in (self._line, theirs):
+            end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _LINE_BYTES)
         here = str(Path.cwd())
         with theirs:
             # In a session of its own, where Ctrl-C does not reach it. Standard error is ours.
@@ -210,26 +215,51 @@ class _Worker:
         """Send one message, and wait for the answer; ConnectionError if the worker is gone."""
         loop = asyncio.get_running_loop()
         parts = await _with_pauses(dump(message))
-        await loop.sock_sendall(self._line, head(parts))
-        for part in parts:
-            await loop.sock_sendall(self._line, part)
-        del parts
+        for piece in written(parts):
+            await loop.sock_sendall(self._line, piece)
+        del parts, piece
         count = COUNT.unpack(await self._receive(COUNT.size))[0]
         sizes = sizes_of(await self._receive(8 * count))
         answer: list[Part] = [await self._receive(size) for size in sizes]
         return cast("tuple[bool, object]", await _with_pauses(load(answer)))
 
     async def _receive(self, size: int) -> bytearray:
+        """The next bytes of the answer; what came with them is kept for the next call."""
+        data, self._early = self._early[:size], self._early[size:]
+        if len(data) == size:
+            return data
+        if size < _EARLY_BYTES:
+            return await self._receive_some(data, size)
+        return await self._receive_long(data, size)
+
+    async def _receive_some(self, data: bytearray, size: int) -> bytearray:
         loop = asyncio.get_running_loop()
-        data = bytearray(size)
-        view, at = memoryview(data), 0
+        while len(data) < size:
+            got = await loop.sock_recv(self._line, _EARLY_BYTES)
+            if not got:
+                raise _closed()
+            data += got
+        self._early = data[size:]
+        del data[size:]
+        return data
+
+    async def _receive_long(self, data: bytearray, size: int) -> bytearray:
+        loop = asyncio.get_running_loop()
+        at = len(data)
+        whole = bytearray(size)
+        whole[:at] = data
+        view = memoryview(whole)
         while at < size:
             got = await loop.sock_recv_into(self._line, view[at : at + _CHUNK_BYTES])
             if not got:
-                raise ConnectionError("the worker closed its end")
+                raise _closed()
             at += got
             await asyncio.sleep(0)  # data that is there already is taken without a pause
-        return data
+        return whole
+
+
+def _closed() -> ConnectionError:
+    return ConnectionError("the worker closed its end")
 
 
 async def _with_pauses(steps: Generator[None, None, _T]) -> _T:

@@ -23,7 +23,7 @@ import numpy as np
 
 from gateway.tensors import Array
 
-__all__ = ["COUNT", "Part", "dump", "exhaust", "head", "load", "sizes_of"]
+__all__ = ["COUNT", "Part", "dump", "exhaust", "load", "sizes_of", "written"]
 
 Part: TypeAlias = "bytes | bytearray | memoryview"
 
@@ -32,13 +32,24 @@ _Steps: TypeAlias = "Generator[None, None, _T]"
 
 COUNT = struct.Struct("<I")
 _LONG_BYTES = 4096
+_ALONE_BYTES = 32 * 1024  # from here a call of its own costs less than a copy
 _STEP = 4096
 
 
-def head(parts: Sequence[Part]) -> bytes:
-    """What goes before the parts: their number (`COUNT`), then the size of each."""
+def written(parts: Sequence[Part]) -> Iterator[Part]:
+    """What is sent: the number of the parts (`COUNT`), the size of each, and they; in few pieces."""
     sizes = [memoryview(part).nbytes for part in parts]
-    return struct.pack(f"<I{len(sizes)}Q", len(sizes), *sizes)
+    piece = bytearray(struct.pack(f"<I{len(sizes)}Q", len(sizes), *sizes))
+    for part, size in zip(parts, sizes, strict=True):
+        if size < _ALONE_BYTES:
+            piece += part
+            continue
+        if piece:
+            yield piece
+        yield part
+        piece = bytearray()
+    if piece:
+        yield piece
 
 
 def sizes_of(data: Part) -> tuple[int, ...]:

@@ -17,7 +17,7 @@ from io import BufferedReader
 from typing import cast
 
 from gateway.errors import GatewayError
-from gateway.servers.heavy_wire import COUNT, Part, dump, exhaust, head, load, sizes_of
+from gateway.servers.heavy_wire import COUNT, Part, dump, exhaust, load, sizes_of, written
 
 __all__ = ["main"]
 
@@ -36,9 +36,8 @@ def main() -> None:
             while (parts := _receive(incoming)) is not None:
                 answer = exhaust(dump(_work(parts)))
                 del parts
-                line.sendall(head(answer))
-                for part in answer:
-                    line.sendall(part)
+                for piece in written(answer):
+                    line.sendall(piece)
         except ConnectionError:
             return  # nobody waits for the answer
 

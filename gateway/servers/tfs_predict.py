@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from gateway.codecs import tfs_json
+from gateway.codecs.tfs_json_numbers import parse_numbers
 from gateway.codecs.tfs_json_write import Form
 from gateway.errors import GatewayError, UnknownSignature
 from gateway.routing.table import Arm
@@ -35,6 +36,18 @@ def read_large(body: bytes, signatures: Mapping[str, Signature]) -> LargePredict
     Raises:
         InvalidRequest: no JSON, no object, or a signature name that is no string.
     """
+    numbers = parse_numbers(body)
+    if numbers is not None:
+        signature = signatures.get(numbers.signature_name)
+        found = None if signature is None else numbers.inputs(signature)
+        if signature is None or found is not None:
+            return LargePredict(
+                signature_name=numbers.signature_name, form=numbers.form, inputs=found
+            )
+    return _read_any(body, signatures)
+
+
+def _read_any(body: bytes, signatures: Mapping[str, Signature]) -> LargePredict:
     parsed = tfs_json.parse_predict(body)
     signature = signatures.get(parsed.signature_name)
     inputs: tuple[Tensor, ...] | GatewayError | None = None

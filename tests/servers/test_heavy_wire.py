@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from gateway import errors
 from gateway.errors import GatewayError
-from gateway.servers.heavy_wire import COUNT, dump, exhaust, head, load, sizes_of
+from gateway.servers.heavy_wire import COUNT, dump, exhaust, load, sizes_of, written
 from gateway.servers.statuses import UnknownStatus
 from gateway.tensors import DTYPES, Array, Datatype, Tensor
 
@@ -72,11 +72,17 @@ def test_large_arrays_and_texts_are_not_copied_into_the_pickle() -> None:
     assert len(parts[1]) < 1000
 
 
-@given(st.lists(st.binary(max_size=9), max_size=9))
-def test_the_head_tells_the_sizes(parts: list[bytes]) -> None:
-    told = head(parts)
+@given(st.lists(st.sampled_from([b"", b"12345", b"x" * 50_000]), max_size=9))
+def test_the_sizes_go_before_the_parts(parts: list[bytes]) -> None:
+    told = b"".join(written(parts))
+    end = COUNT.size + 8 * len(parts)
     assert COUNT.unpack(told[: COUNT.size]) == (len(parts),)
-    assert sizes_of(told[COUNT.size :]) == tuple(map(len, parts))
+    assert sizes_of(told[COUNT.size : end]) == tuple(map(len, parts))
+    assert told[end:] == b"".join(parts)
+
+
+def test_short_parts_are_sent_together() -> None:
+    assert len(list(written([b"a", b"b", b"x" * 50_000, b"c", b""]))) == 3
 
 
 @pytest.mark.parametrize(

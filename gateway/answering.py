@@ -106,24 +106,27 @@ class Pending:
 
     def set_result(self, served: Served, /) -> None:
         """Tell of the answer."""
-        self._end()
+        tell = self._end()
         route, request = self._route, self._request
-        self._tell(answered(route, request, self._ready, served, request_id=self._request_id), None)
+        tell(answered(route, request, self._ready, served, request_id=self._request_id), None)
 
     def set_exception(self, error: GatewayError, /) -> None:
         """Tell of the error."""
-        self._end()
-        self._tell(None, error)
+        self._end()(None, error)
 
     def leave(self) -> None:
         """Wait no more. Nothing is done for one that was told already."""
         if not self._is_done:
+            entry = self.entry
             self._end()
-            self._route.lane.queue.leave(self.entry)
+            self._route.lane.queue.leave(entry)
 
-    def _end(self) -> None:
+    def _end(self) -> Tell:
+        tell = self._tell
+        del self._tell, self.entry
         self._is_done = True
         self._in_flight.count -= 1
+        return tell
 
 
 def answered(

@@ -33,17 +33,14 @@ from gateway.control.reconcile import Reconciler
 from gateway.control.source import ConfigError, ConfigFile
 from gateway.lifecycle import Lifecycle, State
 from gateway.pipeline import Pipeline
+from gateway.servers.direct import DirectRoutes
 from gateway.servers.docs import add_docs
 from gateway.servers.exchange import Desk
 from gateway.servers.grpc import GrpcApi
 from gateway.servers.heavy import HeavyWork
 from gateway.servers.http1 import Manners
 from gateway.servers.listen import HttpServer, listen_http, start_grpc
-from gateway.servers.oip_rest import OipRest
-from gateway.servers.oip_routes import add_oip_routes
-from gateway.servers.rest import RawRoutes, RestApi
-from gateway.servers.tfs_rest import TfsRest
-from gateway.servers.torchserve_rest import TorchServeRest, torchserve_routes
+from gateway.servers.rest_api import rest_api
 from gateway.servers.unrouted import add_unrouted
 from gateway.telemetry.logs import RequestLog, json_logging
 from gateway.telemetry.metrics import Metrics
@@ -125,37 +122,35 @@ class Gateway:
         patience_s = config.limits.default_timeout_s
         manners = Manners(patience_s, self._desk.count_unreadable)
         self._admin = self._listen_http("admin", admin, config.listen.admin, Manners(patience_s))
-        self._rest = self._listen_http("rest", self._rest_api(), config.listen.rest, manners)
+        api, shortcut = rest_api(self._desk, self._heavy, has_cors=config.rest.cors)
+        self._rest = self._listen_http("rest", api, config.listen.rest, manners, shortcut=shortcut)
         limit = config.limits.max_body_bytes
         self._grpc_api = GrpcApi(self._desk, self._heavy, reflection=config.listen.grpc_reflection)
         self._grpc, self.addresses["grpc"] = await start_grpc(
             self._grpc_api, config.listen.grpc, max_message_bytes=limit
         )
 
-    def _listen_http(self, name: str, app: FastAPI, address: str, manners: Manners) -> HttpServer:
-        grace_s = self._state.config.limits.drain_timeout_s
+    def _listen_http(
+        self,
+        name: str,
+        app: FastAPI,
+        address: str,
+        manners: Manners,
+        *,
+        shortcut: DirectRoutes | None = None,
+    ) -> HttpServer:
         add_docs(app)
         add_unrouted(app)
         server, self.addresses[name] = listen_http(
-            app, address, manners, setting=f"listen.{name}", grace_s=grace_s
+            app,
+            address,
+            manners,
+            setting=f"listen.{name}",
+            grace_s=self._state.config.limits.drain_timeout_s,
+            shortcut=shortcut,
         )
         self._group.create_task(server.serve_until_stopped())
         return server
-
-    def _rest_api(self) -> FastAPI:
-        api = RestApi(title="Tandem", version=__version__, docs_url=None, redoc_url=None)
-        api.has_cors = self._state.config.rest.cors
-        api.raw_routes = RawRoutes(
-            self._desk,
-            {
-                "tfs_rest": TfsRest(self._desk, self._heavy),
-                "oip_rest": OipRest(self._desk, self._heavy),
-                "torchserve_rest": TorchServeRest(self._desk, self._heavy),
-            },
-        )
-        add_oip_routes(api, self._desk)
-        api.include_router(torchserve_routes(self.pipeline))
-        return api
 
     async def _apply(self, config: Config) -> None:
         await self._reconciler.apply(config)

@@ -94,6 +94,11 @@ class Exchange:
         desk.held_bytes = held
         self.held_bytes += size
 
+    def release(self) -> None:
+        """Forget what it holds: it is not going to be booked."""
+        self.desk.held_bytes -= self.held_bytes
+        self.held_bytes = 0
+
     def facts(self, now: float) -> list[tuple[str, str]]:
         """Where the answer came from, as header names and values; empty if it was not answered."""
         if self.answer is None or self.route is None:

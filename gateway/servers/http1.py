@@ -14,8 +14,9 @@ import httptools
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
-from gateway.servers.http1_bounds import MAX_QUEUED, BoundedConnection, Manners
+from gateway.servers.http1_bounds import MAX_QUEUED, Manners
 from gateway.servers.http1_cycle import ANSWER, Cycle
+from gateway.servers.http1_direct import DirectConnection
 
 __all__ = ["MAX_HEAD_BYTES", "BoundedProtocol", "Manners"]
 
@@ -27,7 +28,7 @@ _HEAD_TOO_LARGE = f"the request's head is over {MAX_HEAD_BYTES} bytes"
 _REST_TOO_LARGE = f"what surrounds the request's body is over {MAX_HEAD_BYTES} bytes"
 
 
-class BoundedProtocol(BoundedConnection):
+class BoundedProtocol(DirectConnection):
     """One connection.
 
     uvicorn bounds neither a request's head nor the time it takes to arrive. Here a head of more than
@@ -38,9 +39,14 @@ class BoundedProtocol(BoundedConnection):
 
     _head_bytes = 0  # of what is arriving and is no body
     _late: object = None  # the last request that came in pieces, known by its scope
+    _begun: Cycle | None = (
+        None  # one whose head is in what is being read, and which nobody serves yet
+    )
 
     def data_received(self, data: bytes) -> None:
         """Take what has arrived, within the bounds."""
+        if self._is_again(data):
+            return
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserError:
@@ -49,6 +55,10 @@ class BoundedProtocol(BoundedConnection):
             self._decline_upgrade(data[upgrade.args[0] :])
         if self._is_arriving:
             self._bound_arrival(data)
+        begun = self._begun
+        if begun is not None:
+            self._begun = None
+            self._begin(begun, data)
 
     def _decline_upgrade(self, rest: bytes) -> None:
         """Read the request again without its wish to upgrade: the parser would skip its body."""
@@ -127,7 +137,8 @@ class BoundedProtocol(BoundedConnection):
         self._is_in_head = False  # not before: a bad address is refused as what has not begun
         self.headers = []  # trailers are no headers: they are gathered here, and dropped
         if before is None or before.response_complete:
-            self._serve(cycle)
+            self._served = self._begun = cycle
+            self._task = None
         else:
             self.pipeline.appendleft((cycle, self.app))
             if len(self.pipeline) >= MAX_QUEUED:  # read on until then, to notice departures

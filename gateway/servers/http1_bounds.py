@@ -106,7 +106,8 @@ class BoundedConnection(HttpToolsProtocol):
             self.timeout_keep_alive_task.cancel()
             self.timeout_keep_alive_task = None
 
-    def _serve(self, cycle: Cycle) -> None:
+    def _start(self, cycle: Cycle) -> None:
+        """Let the application serve a request."""
         self._idle_since = None
         self._served = cycle
         self._task = task = self.loop.create_task(cycle.run_asgi(self.app))
@@ -122,7 +123,7 @@ class BoundedConnection(HttpToolsProtocol):
         if self.flow.read_paused:
             self.flow.resume_reading()
         if waiting is not None:
-            self._serve(waiting)
+            self._start(waiting)
         elif self._refusal is not None:
             self._end_with(self._refusal)
         else:

@@ -16,7 +16,7 @@ from typing import Any, cast
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
-__all__ = ["ANSWER", "CLIENT_LEFT", "Cycle", "LazyEvent"]
+__all__ = ["ANSWER", "APART_BYTES", "CLIENT_LEFT", "Cycle", "LazyEvent"]
 
 CLIENT_LEFT = "the client has left"
 """What the task of a request is cancelled with when that is why."""

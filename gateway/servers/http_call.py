@@ -86,16 +86,16 @@ class Question:
     """What a predict request asks of the pipeline.
 
     Attributes:
-        as_is: See `Pipeline.infer`.
         form: How the endpoint shall write the answer; its own business.
+        as_is: See `Pipeline.infer`.
     """
 
     call: Call
     route: Route
     request: InferRequest
     deadline: Deadline
-    as_is: bool
     form: object
+    as_is: bool = False
 
 
 class PredictEndpoint(Endpoint, Protocol):

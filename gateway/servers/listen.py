@@ -13,6 +13,7 @@ from fastapi import FastAPI
 
 from gateway.servers.grpc import GrpcApi
 from gateway.servers.http1 import BoundedProtocol, Manners
+from gateway.servers.http1_direct import Shortcut
 
 __all__ = ["HttpServer", "ListenError", "listen_http", "start_grpc"]
 
@@ -36,13 +37,20 @@ class HttpServer:
     """One HTTP listener."""
 
     def __init__(
-        self, app: FastAPI, listening: socket.socket, manners: Manners, *, grace_s: float
+        self,
+        app: FastAPI,
+        listening: socket.socket,
+        manners: Manners,
+        *,
+        grace_s: float,
+        shortcut: Shortcut | None = None,
     ) -> None:
+        own = {"manners": manners, "shortcut": shortcut}
         self._socket = listening
         self._server = _Quiet(
             uvicorn.Config(
                 app,
-                http=type("Protocol", (BoundedProtocol,), {"manners": manners}),
+                http=type("Protocol", (BoundedProtocol,), own),
                 interface="asgi3",  # uvicorn would guess, from whether the call is a coroutine function
                 ws="none",
                 lifespan="off",
@@ -71,10 +79,18 @@ class HttpServer:
         await self._stopped.wait()
 
 
-def listen_http(
-    app: FastAPI, address: str, manners: Manners, *, setting: str, grace_s: float
+def listen_http(  # all of them by name
+    app: FastAPI,
+    address: str,
+    manners: Manners,
+    *,
+    setting: str,
+    grace_s: float,
+    shortcut: Shortcut | None = None,
 ) -> tuple[HttpServer, str]:
     """A server for `app`, and the address it really has (port 0 takes a free one).
+
+    `shortcut` is offered each request before `app` is.
 
     Raises:
         ListenError: the address is taken, or is none of this machine's.
@@ -86,7 +102,7 @@ def listen_http(
     except OSError as exc:
         raise ListenError(f"{setting}: cannot listen on {address}: {exc.strerror}") from exc
     listening.setblocking(False)  # noqa: FBT003 - the socket module's own signature
-    server = HttpServer(app, listening, manners, grace_s=grace_s)
+    server = HttpServer(app, listening, manners, shortcut=shortcut, grace_s=grace_s)
     return server, joined(host, listening.getsockname()[1])
 
 

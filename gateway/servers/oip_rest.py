@@ -14,9 +14,9 @@ from gateway.pipeline import Answer, Pipeline
 from gateway.servers.exchange import Desk, Exchange
 from gateway.servers.explain import explained, wants_explanation
 from gateway.servers.heavy import HEAVY_BYTES, HeavyWork, are_heavy
+from gateway.servers.http_call import Call, Question, Reply
 from gateway.servers.packing import PACKED_BYTES, encoding_of, packed
 from gateway.servers.remembered import remembered
-from gateway.servers.http_call import Call, Question, Reply
 
 __all__ = ["OipRest", "timeout_s_of"]
 
@@ -100,7 +100,7 @@ class OipRest:
             request = decode_raw_request(
                 call.body, route.signature, model=asked.model, version=asked.version
             )
-            return Question(call, route, request, deadline, False, _ALL_BINARY)
+            return Question(call, route, request, deadline, form=_ALL_BINARY)
         request, form = oip_json.decode_request(
             call.body, length, model=asked.model, version=asked.version
         )
@@ -124,7 +124,7 @@ class OipRest:
             raise InvalidRequest(f"Malformed request: {call.method} {call.path}")
         return asked
 
-    def _question(
+    def _question(  # noqa: PLR0917  # one after the other came to be
         self,
         exchange: Exchange,
         call: Call,
@@ -134,12 +134,12 @@ class OipRest:
     ) -> Question:
         if not request.parameters:
             route, deadline = self._desk.route(call.headers, exchange, asked, call.known)
-            return Question(call, route, request, deadline, False, form)
+            return Question(call, route, request, deadline, form=form)
         deadline = self._desk.deadline(call.headers, exchange, timeout_s_of(request))
         wants_explanation(request)  # or is refused for what it says of that
         exchange.target = target = self._desk.target(call.headers, exchange, asked, "")
         exchange.route = route = self._pipeline.route(target)
-        return Question(call, route, request, deadline, False, form)
+        return Question(call, route, request, deadline, form=form)
 
     def reply(self, exchange: Exchange, question: Question, answer: Answer) -> Reply | None:
         """Write the answer; None if that is to be done elsewhere."""

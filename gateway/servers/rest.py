@@ -10,27 +10,23 @@ into the dialect's own, and books the request exactly once. Its task is cancelle
 
 from __future__ import annotations
 
-import asyncio
-import logging
 from collections.abc import Coroutine, Mapping, Sequence
 from typing import Any
 
 from fastapi import FastAPI
 
 from gateway.codecs.trace_context import TRACEPARENT, TRACESTATE, read_trace, returned
-from gateway.errors import CallerLeft, GatewayError, NotReady
-from gateway.messages import Dialect, Target, Trace
+from gateway.errors import CallerLeft
+from gateway.messages import Dialect, Trace
 from gateway.servers.body import Receive, Send, read_body
 from gateway.servers.cors import with_cors
 from gateway.servers.exchange import EXPLAIN, REQUEST_ID, Desk, Exchange, clean_id
-from gateway.servers.http1_cycle import ANSWER, CLIENT_LEFT
+from gateway.servers.http1_cycle import ANSWER
 from gateway.servers.http_call import AsgiHeaders, Call, Endpoint, Pairs, Reply
 from gateway.servers.openapi import with_predict_routes
-from gateway.servers.problems import body_of, headers_of, status_of, text_of
+from gateway.servers.replies import replied
 
-__all__ = ["RawRoutes", "RestApi"]
-
-_log = logging.getLogger("tandem.rest")
+__all__ = ["RawRoutes", "RestApi", "dialect_of"]
 
 _REQUEST_ID, _EXPLAIN = REQUEST_ID.encode(), EXPLAIN.encode()
 _TRACEPARENT = TRACEPARENT.encode()
@@ -42,17 +38,6 @@ class RawRoutes:
     def __init__(self, desk: Desk, endpoints: Mapping[Dialect, Endpoint]) -> None:
         self._desk = desk
         self._endpoints = endpoints
-
-    @staticmethod
-    def dialect_of(method: str, path: str) -> Dialect | None:
-        """The dialect whose raw endpoint takes this request, or None for FastAPI's routes."""
-        if path.startswith(("/v1/", "/V1/")):  # TF Serving takes either
-            return "tfs_rest"
-        if method == "POST" and path.startswith("/v2/models/") and path.endswith("/infer"):
-            return "oip_rest"
-        if path.startswith(("/predictions/", "/explanations/")):
-            return "torchserve_rest"
-        return None
 
     async def __call__(
         self, dialect: Dialect, scope: Mapping[str, Any], receive: Receive, send: Send
@@ -90,6 +75,12 @@ class RawRoutes:
 
         A client that leaves later has this task cancelled.
         """
+        reply = await replied(exchange, self._answer(exchange, scope, receive, headers))
+        return None if isinstance(exchange.error, CallerLeft) else reply
+
+    async def _answer(
+        self, exchange: Exchange, scope: Mapping[str, Any], receive: Receive, headers: AsgiHeaders
+    ) -> Reply:
         path = scope["raw_path"].decode("latin-1")
         endpoint = self._endpoints[exchange.dialect]
         try:
@@ -99,23 +90,10 @@ class RawRoutes:
             if exchange.dialect == "tfs_rest" and scope["query_string"]:
                 path += f"?{scope['query_string'].decode('latin-1')}"  # part of what is matched
             return await endpoint(exchange, Call(scope["method"], path, headers, body))
-        except CallerLeft as error:
-            exchange.error = error
-            return None
-        except GatewayError as error:
-            exchange.error = error
-        except asyncio.CancelledError as cancelled:
-            if CLIENT_LEFT not in cancelled.args:
-                exchange.error = NotReady("the gateway is stopping")
-            raise
-        except Exception as error:  # noqa: BLE001  # a supervisor: they get an answer, we the trace
-            _log.exception("a request failed inside the gateway")
-            exchange.error = GatewayError(f"internal error: {type(error).__name__}")
         finally:
             if exchange.target is None:
                 # The body was not even read; the books still name the model.
                 exchange.target = endpoint.target_of(scope["method"], path)
-        return _error_reply(exchange, exchange.error)
 
 
 def _trace(request_id: str, pairs: Pairs) -> Trace:
@@ -140,11 +118,15 @@ async def _send(
     await send({"type": "http.response.body", "body": reply.body})
 
 
-def _error_reply(exchange: Exchange, error: GatewayError) -> Reply:
-    text = text_of(error, exchange.dialect, exchange.target)
-    body = body_of(error, exchange.dialect, text)
-    status = status_of(error, exchange.dialect)
-    return Reply(status, body, headers=headers_of(error))
+def dialect_of(method: str, path: str) -> Dialect | None:
+    """The dialect whose raw endpoint takes this request, or None for FastAPI's routes."""
+    if path.startswith(("/v1/", "/V1/")):  # TF Serving takes either
+        return "tfs_rest"
+    if method == "POST" and path.startswith("/v2/models/") and path.endswith("/infer"):
+        return "oip_rest"
+    if path.startswith(("/predictions/", "/explanations/")):
+        return "torchserve_rest"
+    return None
 
 
 class RestApi(FastAPI):
@@ -160,7 +142,7 @@ class RestApi(FastAPI):
     def __call__(self, scope: Any, receive: Any, send: Any) -> Coroutine[Any, Any, None]:
         """Serve one ASGI connection."""
         if scope["type"] == "http" and self.raw_routes is not None:
-            dialect = self.raw_routes.dialect_of(scope["method"], scope["path"])
+            dialect = dialect_of(scope["method"], scope["path"])
             if dialect is not None:
                 if self.has_cors and dialect == "tfs_rest":
                     scope, send = with_cors(scope, send)

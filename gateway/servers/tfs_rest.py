@@ -25,8 +25,8 @@ from gateway.pipeline import Answer, Pipeline, Route
 from gateway.servers.cors import preflight_status
 from gateway.servers.exchange import Desk, Exchange
 from gateway.servers.heavy import HEAVY_BYTES, HeavyWork, are_heavy
-from gateway.servers.remembered import remembered
 from gateway.servers.http_call import Call, Question, Reply
+from gateway.servers.remembered import remembered
 from gateway.servers.statuses import describe_target, is_ready, tfs_statuses
 from gateway.servers.tfs_examples import ExampleCalls, parsed, read_examples
 from gateway.servers.tfs_predict import read_large, signatures_of
@@ -141,7 +141,7 @@ class TfsRest:
             raise
         inputs = tfs_json.decode_inputs(body, route.signature)
         request = InferRequest(model=path.target.model, inputs=inputs, id=exchange.request_id)
-        return Question(call, route, request, deadline, True, body.form)
+        return Question(call, route, request, deadline, form=body.form, as_is=True)
 
     def reply(self, exchange: Exchange, question: Question, answer: Answer) -> Reply | None:
         """Write the answer; None if that is to be done elsewhere."""
@@ -208,7 +208,7 @@ class TfsRest:
             raise read.inputs
         assert read.inputs is not None, "its signature was given"
         request = InferRequest(model=asked.model, inputs=read.inputs, id=exchange.request_id)
-        return Question(call, route, request, deadline, True, read.form)
+        return Question(call, route, request, deadline, form=read.form, as_is=True)
 
     def _likely_signatures(
         self, exchange: Exchange, call: Call, asked: Target

@@ -72,11 +72,14 @@ def map_errors(backend: str, model: str) -> Iterator[None]:
 
 
 @contextmanager
-def map_lookup_errors(backend: str, model: str) -> Iterator[None]:
-    """As `map_errors`, but the backend's NOT_FOUND becomes `UnknownModel` with its text."""
+def map_lookup_errors() -> Iterator[None]:
+    """Around a question about a model: there, "not found" is an answer.
+
+    Raises:
+        UnknownModel: the backend's NOT_FOUND, with its text.
+    """
     try:
-        with map_errors(backend, model):
-            yield
+        yield
     except BackendRefused as exc:
         if exc.code == grpc.StatusCode.NOT_FOUND.name:
             raise UnknownModel(exc.message) from exc

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping
+from typing import TypeVar
 
 from prometheus_client import CollectorRegistry
 
 from gateway.backend_config import BackendConfig, DeclaredModelConfig, DeclaredTensorConfig
+from gateway.backends.grpc_link import GrpcLink
+from gateway.backends.http_link import HttpLink
 from gateway.backends.oip import OipBackend
 from gateway.backends.oip_rest import OipRestBackend
 from gateway.backends.replicas import ExampleReplicas, Replicas
@@ -19,6 +21,8 @@ from gateway.telemetry.replicas import ReplicaMetrics
 from gateway.tensors import Signature, TensorSpec
 
 __all__ = ["make_backend"]
+
+_Link = TypeVar("_Link", GrpcLink, HttpLink)
 
 
 def make_backend(
@@ -43,24 +47,25 @@ def make_backend(
 
 
 def _at(name: str, config: BackendConfig, address: str) -> Backend:
-    if config.kind == "torchserve":
-        return TorchServeBackend(
-            name,
-            address,
-            max_message_bytes=config.max_message_bytes,
-            tls=config.tls,
-            management=config.management,
-            declared={model.model: _signature(model) for model in config.declared},
-            body=config.body,
-        )
-    kinds: Mapping[tuple[str, bool], Callable[..., Backend]] = {
-        ("tfserving", False): TfServingBackend,
-        ("oip", False): OipBackend,
-        ("oip", True): OipRestBackend,
-    }
-    return kinds[config.kind, config.is_rest](
-        name, address, max_message_bytes=config.max_message_bytes, tls=config.tls
+    if config.kind == "tfserving":
+        return TfServingBackend(_linked(GrpcLink, name, config, address))
+    if config.kind == "oip" and not config.is_rest:
+        return OipBackend(_linked(GrpcLink, name, config, address))
+    link = _linked(HttpLink, name, config, address)
+    if config.kind == "oip":
+        return OipRestBackend(link)
+    return TorchServeBackend(
+        link,
+        management=_linked(HttpLink, name, config, config.management)
+        if config.management
+        else None,
+        declared={model.model: _signature(model) for model in config.declared},
+        body=config.body,
     )
+
+
+def _linked(kind: type[_Link], name: str, config: BackendConfig, address: str) -> _Link:
+    return kind(name, address, max_message_bytes=config.max_message_bytes, tls=config.tls)
 
 
 def _signature(declared: DeclaredModelConfig) -> Signature:

@@ -1,4 +1,4 @@
-"""What can a server of the Open Inference Protocol do, and how is a batch made to fit it? Pure.
+"""What can a server of the Open Inference Protocol do, and what of its models? Pure.
 
     binary_data       REST: tensors as raw bytes after the JSON part; else everything is JSON
     wide_parameters   gRPC: double and uint64 parameters arrive; else they travel as text
@@ -10,17 +10,12 @@ A server says so in its metadata; one that says nothing can do none of it.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from gateway.codecs.oip_model import ServerMetadata
-from gateway.errors import BackendInvalid
-from gateway.messages import InferRequest, InferResponse, ModelDescription
-from gateway.tensors import Tensor
+from gateway.messages import ModelDescription
 
-__all__ = ["Traits", "joined", "pieces", "traits_of", "with_max_rows", "without_rows"]
+__all__ = ["Traits", "traits_of", "with_max_rows", "without_rows"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,43 +55,3 @@ def with_max_rows(described: ModelDescription, max_batch_size: int) -> ModelDesc
     if max_batch_size < 1:
         return without_rows(described)
     return dataclasses.replace(described, max_rows=max_batch_size)
-
-
-def pieces(batch: InferRequest, max_rows: int) -> Iterator[InferRequest]:
-    """The batch in parts of at most `max_rows` rows, itself where it fits; 0 is no limit."""
-    rows = min((tensor.array.shape[0] for tensor in batch.inputs if tensor.array.ndim), default=0)
-    if not 0 < max_rows < rows:
-        yield batch
-        return
-    for start in range(0, rows, max_rows):
-        inputs = tuple(
-            Tensor(tensor.name, tensor.datatype, tensor.array[start : start + max_rows])
-            for tensor in batch.inputs
-        )
-        yield dataclasses.replace(batch, inputs=inputs)
-
-
-def joined(parts: Sequence[InferResponse]) -> InferResponse:
-    """The answer to a batch that was asked in parts.
-
-    Raises:
-        BackendInvalid: the parts do not have the same outputs, or not of the same shape.
-    """
-    first = parts[0]
-    if len(parts) == 1:
-        return first
-    columns = [{tensor.name: tensor for tensor in part.outputs} for part in parts]
-    try:
-        outputs = tuple(
-            Tensor(
-                tensor.name,
-                tensor.datatype,
-                np.concatenate([column[tensor.name].array for column in columns]),
-            )
-            for tensor in first.outputs
-        )
-    except (KeyError, ValueError) as exc:
-        raise BackendInvalid(
-            f"{first.model}: the parts of one batch came back with different outputs: {exc}"
-        ) from exc
-    return dataclasses.replace(first, outputs=outputs)

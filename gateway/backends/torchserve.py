@@ -11,14 +11,13 @@ What the port's methods become:
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from urllib.parse import quote
 
-from gateway.backend_config import BackendTlsConfig
 from gateway.backends.errors import map_unreadable
 from gateway.backends.http_errors import answered, found
 from gateway.backends.http_link import HttpLink, HttpReply
+from gateway.backends.patience import lookup_deadline
 from gateway.codecs import torchserve
 from gateway.codecs.torchserve import BodyForm
 from gateway.codecs.torchserve_management import WorkedVersion, decode_models
@@ -36,7 +35,6 @@ from gateway.tensors import Signature
 
 __all__ = ["TorchServeBackend"]
 
-_LOOKUP_TIMEOUT_S = 10.0
 _PLATFORM = "torchserve"
 _JSON = {"Content-Type": "application/json"}
 
@@ -52,26 +50,19 @@ class TorchServeBackend:
 
     def __init__(
         self,
-        name: str,
-        address: str,
+        link: HttpLink,
         *,
-        max_message_bytes: int,
-        tls: BackendTlsConfig | None = None,
-        management: str = "",
+        management: HttpLink | None = None,
         declared: Mapping[str, Signature] | None = None,
         body: BodyForm = "instances",
     ) -> None:
-        self.name = name
+        self.name = link.name
         self._declared = dict(declared or {})
         self._signatures = dict(self._declared)
         self._described: dict[str, str] = {}  # which version of a model described itself
         self._form: BodyForm = body
-        self._link = HttpLink(name, address, max_message_bytes=max_message_bytes, tls=tls)
-        self._management = (
-            HttpLink(name, management, max_message_bytes=max_message_bytes, tls=tls)
-            if management
-            else None
-        )
+        self._link = link
+        self._management = management
 
     def __repr__(self) -> str:
         return f"TorchServeBackend({self.name!r}, {self._link.address!r})"
@@ -167,8 +158,7 @@ class TorchServeBackend:
         answered(await self._get(self._link, "/ping"), self.name, "")
 
     async def _get(self, link: HttpLink, path: str) -> HttpReply:
-        deadline = Deadline.after(asyncio.get_running_loop().time(), _LOOKUP_TIMEOUT_S)
-        return await link.ask("GET", path, deadline)
+        return await link.ask("GET", path, lookup_deadline())
 
     def _signature_of(self, model: str) -> Signature:
         if model in self._signatures:

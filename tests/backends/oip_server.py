@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 
 import grpc
 
+from gateway.backends.grpc_link import GrpcLink
 from gateway.backends.oip import OipBackend
 
 Answer: TypeAlias = Callable[[bytes, "grpc.aio.ServicerContext[bytes, bytes]"], Awaitable[bytes]]
@@ -38,7 +39,7 @@ async def serving(
 @asynccontextmanager
 async def backend_at(address: str) -> AsyncIterator[OipBackend]:
     """A backend called `pt`, closed in the end."""
-    backend = OipBackend("pt", address, max_message_bytes=MAX_MESSAGE_BYTES)
+    backend = OipBackend(GrpcLink("pt", address, max_message_bytes=MAX_MESSAGE_BYTES))
     try:
         yield backend
     finally:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from gateway._stubs import oip_wire_pb2 as pb
+from gateway.backends.grpc_link import GrpcLink
 from gateway.backends.oip import OipBackend
 from gateway.codecs import oip_proto
 from gateway.errors import (
@@ -159,7 +160,9 @@ class TestInfer:
 
             async with asyncio.TaskGroup() as group:
                 async with serving({"ModelInfer": hang}) as address:
-                    backend = OipBackend("pt", address, max_message_bytes=MAX_MESSAGE_BYTES)
+                    backend = OipBackend(
+                        GrpcLink("pt", address, max_message_bytes=MAX_MESSAGE_BYTES)
+                    )
                     asked = group.create_task(call(backend))
                     await started.wait()
                 await asked
@@ -172,7 +175,7 @@ class TestInfer:
 
         async def story() -> None:
             async with serving({"ModelInfer": double}) as address:
-                backend = OipBackend("pt", address, max_message_bytes=MAX_MESSAGE_BYTES)
+                backend = OipBackend(GrpcLink("pt", address, max_message_bytes=MAX_MESSAGE_BYTES))
                 await backend.aclose()
                 with pytest.raises(BackendUnavailable):
                     await backend.infer(BATCH, soon())
@@ -200,7 +203,7 @@ class TestInfer:
 
         async def story() -> None:
             async with backend_of({"ModelInfer": always(data)}) as backend:
-                with pytest.raises(BackendInvalid, match="backend pt answered ModelInfer"):
+                with pytest.raises(BackendInvalid, match="backend pt sent a ModelInferResponse"):
                     await backend.infer(BATCH, soon())
 
         asyncio.run(story())
@@ -220,7 +223,7 @@ class TestInfer:
 
 async def connected(backend: OipBackend) -> None:
     """Returns when the channel is connected; has no end of its own."""
-    channel = backend._channel
+    channel = backend._link._channel
     ready = grpc.ChannelConnectivity.READY
     while (state := channel.get_state(try_to_connect=True)) is not ready:
         await channel.wait_for_state_change(state)

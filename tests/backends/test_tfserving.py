@@ -10,6 +10,7 @@ import grpc
 import numpy as np
 import pytest
 
+from gateway.backends.grpc_link import GrpcLink
 from gateway.backends.tfserving import TfServingBackend
 from gateway.codecs import tfs_proto
 from gateway.errors import (
@@ -143,7 +144,7 @@ class TestInfer:
     def test_a_server_that_is_not_there_is_unavailable(self) -> None:
         async def story() -> None:
             backend = TfServingBackend(
-                "tf", f"127.0.0.1:{free_port()}", max_message_bytes=MAX_MESSAGE_BYTES
+                GrpcLink("tf", f"127.0.0.1:{free_port()}", max_message_bytes=MAX_MESSAGE_BYTES)
             )
             with pytest.raises(BackendUnavailable, match="cannot be reached"):
                 await backend.infer(BATCH, soon())
@@ -156,7 +157,9 @@ class TestInfer:
             stuck = Stuck()
             async with asyncio.TaskGroup() as group:
                 async with serving({"Predict": stuck.answer}) as address:
-                    backend = TfServingBackend("tf", address, max_message_bytes=MAX_MESSAGE_BYTES)
+                    backend = TfServingBackend(
+                        GrpcLink("tf", address, max_message_bytes=MAX_MESSAGE_BYTES)
+                    )
                     call = group.create_task(outcome(backend.infer(BATCH, soon())))
                     await stuck.asked.wait()
                 assert isinstance(await call, BackendUnavailable)
@@ -167,11 +170,11 @@ class TestInfer:
     def test_a_server_that_comes_back_is_reached_again(self) -> None:
         async def story() -> None:
             address = f"127.0.0.1:{free_port()}"
-            backend = TfServingBackend("tf", address, max_message_bytes=MAX_MESSAGE_BYTES)
+            backend = TfServingBackend(GrpcLink("tf", address, max_message_bytes=MAX_MESSAGE_BYTES))
             with pytest.raises(BackendUnavailable):
                 await backend.infer(BATCH, soon())
             async with serving({"Predict": double}, address):
-                await backend._channel.channel_ready()  # it backs off for a second at most
+                await backend._link._channel.channel_ready()  # it backs off for a second at most
                 assert (await backend.infer(BATCH, soon())).outputs
             await backend.aclose()
 

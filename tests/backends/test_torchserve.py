@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from aiohttp import web
 
+from gateway.backends.http_link import HttpLink
 from gateway.backends.torchserve import TorchServeBackend
 from gateway.errors import (
     BackendBusy,
@@ -56,13 +57,9 @@ async def backend_of(
     declared: Mapping[str, Signature] | None = None,
 ) -> AsyncIterator[TorchServeBackend]:
     async with serving_http({"GET /ping": PING, **answers}) as address:
-        backend = TorchServeBackend(
-            "ts",
-            address,
-            max_message_bytes=2**20,
-            management=address if managed else "",
-            declared=declared,
-        )
+        link = HttpLink("ts", address, max_message_bytes=2**20)
+        management = HttpLink("ts", address, max_message_bytes=2**20) if managed else None
+        backend = TorchServeBackend(link, management=management, declared=declared)
         try:
             yield backend
         finally:

@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 
 import grpc
 
+from gateway.backends.grpc_link import GrpcLink
 from gateway.backends.tfserving import TfServingBackend
 
 Answer: TypeAlias = Callable[[bytes, Any], Awaitable[bytes]]
@@ -43,7 +44,7 @@ async def serving(
 async def backend_of(**answers: Answer) -> AsyncIterator[TfServingBackend]:
     """A backend called `tf` before a server that has these methods only; both end with the block."""
     async with serving(answers) as address:
-        backend = TfServingBackend("tf", address, max_message_bytes=MAX_MESSAGE_BYTES)
+        backend = TfServingBackend(GrpcLink("tf", address, max_message_bytes=MAX_MESSAGE_BYTES))
         try:
             yield backend
         finally:

@@ -1,4 +1,4 @@
-"""What does a large predict body say, when it is read away from the event loop?
+"""What does a large predict body say: at once, if it is plain, or read away from the event loop?
 
 Which signature a body is for stands in the body, and reading a body twice would double its cost. So the
 worker process gets all signatures of the arm that is going to answer, and the errors come back in two
@@ -12,13 +12,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from gateway.codecs import tfs_json
-from gateway.codecs.tfs_json_numbers import parse_numbers
+from gateway.codecs.tfs_json_numbers import NumbersBody, parse_numbers
 from gateway.codecs.tfs_json_write import Form
 from gateway.errors import GatewayError, UnknownSignature
 from gateway.routing.table import Arm
+from gateway.servers.heavy import PLAIN_BYTES
 from gateway.tensors import Signature, Tensor
 
-__all__ = ["LargePredict", "read_large", "signatures_of"]
+__all__ = ["LargePredict", "numbers_at_once", "read_large", "signatures_of"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +29,11 @@ class LargePredict:
     signature_name: str
     form: Form
     inputs: tuple[Tensor, ...] | GatewayError | None
+
+
+def numbers_at_once(body: bytes) -> NumbersBody | None:
+    """A large body of numbers, if reading it does not hold up the event loop; else None."""
+    return parse_numbers(body, quick=True) if len(body) <= PLAIN_BYTES else None
 
 
 def read_large(body: bytes, signatures: Mapping[str, Signature]) -> LargePredict:

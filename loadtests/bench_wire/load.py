@@ -6,6 +6,7 @@ status other than OK has no message, and the bytes that came back tell.
 
 from __future__ import annotations
 
+import http.client
 import re
 import shutil
 import subprocess
@@ -16,7 +17,7 @@ from pathlib import Path
 from loadtests.bench import wrk
 from loadtests.bench_wire.bodies import Body, Wire
 
-__all__ = ["Asked", "Loader", "ask", "read_h2load"]
+__all__ = ["Asked", "Loader", "ask", "post", "read_h2load"]
 
 _WINDOW_BITS = 26  # a client that never makes the server wait for room
 
@@ -62,6 +63,20 @@ def ask(address: str, wire: Wire, body: Body, loader: Loader) -> Asked:
         return read_h2load(ran.stdout, body.answer_bytes)
     found = wrk.read(ran.stdout)
     return Asked(found.requests, found.errors)
+
+
+def post(address: str, body: Body) -> bytes:
+    """Send one request over HTTP/1.1, and give back the answer."""
+    connection = http.client.HTTPConnection(address)
+    try:
+        connection.request("POST", body.path, body.content, dict(body.headers))
+        answer = connection.getresponse()
+        told = answer.read()
+    finally:
+        connection.close()
+    if answer.status != http.client.OK:
+        raise RuntimeError(f"answered {answer.status}: {told[:500]!r}")
+    return told
 
 
 def _wrk(tool: str, body: Body, loader: Loader) -> list[str]:

@@ -8,7 +8,6 @@ that grow in place are counted once, and what the kernel holds in its sockets is
 
 from __future__ import annotations
 
-import http.client
 import mmap
 import statistics
 from collections.abc import Callable
@@ -18,7 +17,8 @@ from pathlib import Path
 import grpc
 
 from loadtests.bench_wire.backend import OPTIONS
-from loadtests.bench_wire.bodies import Body, Wire, body_of, message_of
+from loadtests.bench_wire.bodies import Wire, body_of, message_of
+from loadtests.bench_wire.load import post
 from loadtests.bench_wire.stack import Stack
 
 __all__ = ["ENVIRONMENT", "Copies", "copies", "copies_of"]
@@ -43,24 +43,11 @@ def copies_of(wire: Wire, elements: int, model: str, served: Stack) -> Copies:
     body = body_of(wire, elements, model)
     pid = served.gateway.process.pid
     if wire != "gRPC raw":
-        return copies(pid, 4 * elements, lambda: _post(served.rest, body))
+        return copies(pid, 4 * elements, lambda: post(served.rest, body))
     with grpc.insecure_channel(served.grpc, OPTIONS) as channel:
         call: grpc.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(body.path)
         message = message_of(body)
         return copies(pid, 4 * elements, lambda: call(message))
-
-
-def _post(address: str, body: Body) -> bytes:
-    connection = http.client.HTTPConnection(address)
-    try:
-        connection.request("POST", body.path, body.content, dict(body.headers))
-        answer = connection.getresponse()
-        told = answer.read()
-    finally:
-        connection.close()
-    if answer.status != http.client.OK:
-        raise RuntimeError(f"the gateway answered {answer.status}: {told[:500]!r}")
-    return told
 
 
 def copies(pid: int, tensor_bytes: int, send: Callable[[], object]) -> Copies:

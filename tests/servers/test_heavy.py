@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gateway.servers import oip_rest, tfs_rest
-from gateway.servers.heavy import HEAVY_BYTES, are_heavy
+from gateway.servers import oip_predict, oip_rest, tfs_predict, tfs_rest
+from gateway.servers.heavy import HEAVY_BYTES, HEAVY_ELEMENTS, PLAIN_BYTES, are_heavy
 from gateway.tensors import Tensor
 from tests.fakes.gateways import Stack
 from tests.servers.large import OIP, SMALL, TFS, against, jobs, padded, rows
@@ -25,7 +25,7 @@ def oip_tensor(**changes: Any) -> bytes:
 
 SAME = [
     (TFS, SMALL, {}),
-    (TFS, rows(2000), {}),
+    (TFS, rows(2000)[:-2] + b",[NaN,1,2,3]]}", {}),  # numbers alone would be plain
     (TFS, b'{"inputs": {"x": [[1, 2, 3, 4]]}}', {}),
     (TFS, b'{"instances": [[NaN, 2, -Infinity, 4]]}', {}),
     (TFS, b'{"signature_name": "serving_default", "instances": [[1, 2, 3, 4]]}', {}),
@@ -101,21 +101,50 @@ def test_a_large_json_part_before_raw_bytes_is_read_with_them(tmp_path: Path) ->
     against(tmp_path, scenario)
 
 
-def test_bodies_and_answers_leave_the_event_loop_above_16_kib(tmp_path: Path) -> None:
+def test_bodies_leave_the_event_loop_above_16_kib(tmp_path: Path) -> None:
     async def scenario(stack: Stack) -> None:
         for path, body in ((TFS, SMALL), (OIP, oip_tensor())):
             before = jobs(stack)
             for size, there in ((HEAVY_BYTES, 0), (HEAVY_BYTES + 1, 1)):
                 answer = await stack.rest.post(path, content=padded(body, size))
                 assert (answer.status_code, jobs(stack) - before) == (200, there)
-        before = jobs(stack)
-        for count, there in ((1024, 0), (1025, 1)):  # rows of 16 bytes
-            answer = await stack.rest.post(TFS, content=rows(count))
-            assert answer.json() == {"predictions": [[3.0, 5.0, 7.0, 9.0]] * count}
-            assert jobs(stack) - before == there
 
     assert HEAVY_BYTES == 16 * 1024
     against(tmp_path, scenario)
+
+
+def test_answers_leave_the_event_loop_above_8192_elements(tmp_path: Path) -> None:
+    async def scenario(stack: Stack) -> None:
+        for count, there in ((2048, 0), (2049, 1)):  # rows of four
+            raw = np.tile(np.array([1, 2, 3, 4], np.float32), count).tobytes()
+            part = (
+                b'{"inputs": [{"name": "x", "shape": [%d, 4], "datatype": "FP32",'
+                b' "parameters": {"binary_data_size": %d}}]}' % (count, len(raw))
+            )
+            headers = {"inference-header-content-length": str(len(part))}
+            answer = await stack.rest.post(OIP, content=part + raw, headers=headers)
+            assert answer.json()["outputs"][0]["data"] == [3.0, 5.0, 7.0, 9.0] * count
+            assert jobs(stack) == there
+
+    assert HEAVY_ELEMENTS == 8192
+    against(tmp_path, scenario)
+
+
+@pytest.mark.parametrize(("size", "at_once"), [(PLAIN_BYTES, True), (PLAIN_BYTES + 1, False)])
+def test_plain_numbers_are_read_at_once_up_to_128_kib(size: int, at_once: bool) -> None:  # noqa: FBT001
+    tfs, oip = rows(5000), oip_tensor(shape="[2500, 4]", data=f"[{9999 * '1,'}1]")
+    assert (tfs_predict.numbers_at_once(padded(tfs, size)) is not None) is at_once
+    found = oip_predict.numbers_at_once(padded(oip, size), None, model="m", version=None)
+    assert (found is not None) is at_once
+    assert PLAIN_BYTES == 128 * 1024
+
+
+@pytest.mark.parametrize("strange", ["NaN", "true", '"a"', "[1]", "2.4703282292062327208e-324"])
+def test_what_is_not_plain_is_not_read_at_once(strange: str) -> None:
+    data = f"[{'1,' * 9999}{strange}]"
+    assert tfs_predict.numbers_at_once(b'{"instances": %b}' % data.encode()) is None
+    oip = oip_tensor(shape="[2500, 4]", data=data)
+    assert oip_predict.numbers_at_once(oip, None, model="m", version=None) is None
 
 
 def test_strings_count_with_what_they_hold() -> None:

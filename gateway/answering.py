@@ -78,14 +78,14 @@ class Pending:
 
     entry: Entry[Caller]
 
-    def __init__(  # noqa: PLR0913  # all of them are kept
+    def __init__(
         self,
         in_flight: InFlight,
         route: Route,
         request: InferRequest,
         ready: Prepared,
-        tell: Tell,
         *,
+        tell: Tell,
         request_id: str,
     ) -> None:
         self._in_flight = in_flight

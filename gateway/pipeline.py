@@ -153,7 +153,7 @@ class Pipeline:
             self._in_flight.leave()
         return answered(route, request, ready, served, request_id=request_id)
 
-    def begin(  # noqa: PLR0913  # what `infer` takes, and whom to tell
+    def begin(
         self,
         route: Route,
         request: InferRequest,
@@ -176,10 +176,10 @@ class Pipeline:
         if queue.is_in_pieces(ready.key, ready.rows):
             return None
         self._in_flight.enter()
-        pending = Pending(self._in_flight, route, request, ready, tell, request_id=request_id)
+        pending = Pending(self._in_flight, route, request, ready, tell=tell, request_id=request_id)
         try:
             pending.entry = queue.enter(
-                ready.key, ready.inputs, ready.rows, deadline, pending, trace=trace
+                ready.key, ready.inputs, ready.rows, deadline, answer=pending, trace=trace
             )
         except BaseException:
             self._in_flight.leave()

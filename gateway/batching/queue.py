@@ -120,27 +120,30 @@ class BatchQueue:
         if self.is_in_pieces(key, rows):
             return await self._submit_pieces(key, inputs, rows, deadline, trace=trace)
         answer = self._future()
-        entry = self.enter(key, inputs, rows, deadline, answer, trace=trace)
+        entry = self.enter(key, inputs, rows, deadline, answer=answer, trace=trace)
         try:
             return await answer
         except BaseException:
             self.leave(entry)
             raise
         finally:
-            del entry, answer  # else an error that was raised here would hold this frame, and so itself
+            del (
+                entry,
+                answer,
+            )  # else an error that was raised here would hold this frame, and so itself
 
     def is_in_pieces(self, key: BatchKey, rows: int) -> bool:
         """Whether a request is more than one batch: it can only be awaited, by `submit`."""
         return rows > self._limits.max_batch_rows and key.batchable
 
-    def enter(  # noqa: PLR0913  # what `submit` takes, and the answer
+    def enter(
         self,
         key: BatchKey,
         inputs: tuple[Tensor, ...],
         rows: int,
         deadline: Deadline,
-        answer: Awaited,
         *,
+        answer: Awaited,
         trace: Trace | None = None,
     ) -> Entry[Caller]:
         """As `submit`, but `answer` is resolved; who does not wait for it any more has to `leave`.
@@ -148,7 +151,7 @@ class BatchQueue:
         Raises:
             NotReady, QueueFull, DeadlineExceeded: as `submit`; the answer stays as it is.
         """
-        entry = self._entry(key, inputs, rows, deadline, answer)
+        entry = self._entry(key, inputs, rows, deadline, answer=answer)
         if trace is not None:
             entry.slot.trace = trace
         self._offer(entry)
@@ -181,7 +184,7 @@ class BatchQueue:
         pieces = self._pieces(inputs, rows)
         waiting = [self._future() for _ in pieces]
         entries = [
-            self._entry(key, piece, count, deadline, answer)
+            self._entry(key, piece, count, deadline, answer=answer)
             for (piece, count), answer in zip(pieces, waiting, strict=True)
         ]
         for entry in entries:
@@ -218,6 +221,7 @@ class BatchQueue:
         inputs: tuple[Tensor, ...],
         rows: int,
         deadline: Deadline,
+        *,
         answer: Awaited,
     ) -> Entry[Caller]:
         return Entry(

@@ -19,7 +19,7 @@ from gateway.messages import Dialect
 from gateway.servers.exchange import EXPLAIN, REQUEST_ID, Desk, Exchange, Known
 from gateway.servers.http1_cycle import CLIENT_LEFT
 from gateway.servers.http_call import AsgiHeaders, Call, PredictEndpoint, Question, Reply
-from gateway.servers.replies import error_reply, internal, replied
+from gateway.servers.replies import error_reply, internal, replied, without_frames
 from gateway.servers.rest import dialect_of
 from gateway.values import value_class
 
@@ -100,7 +100,7 @@ class DirectRoutes:
                 return None
             errand.ask(question)
         except GatewayError as error:
-            errand.refuse(error)
+            errand.refuse(without_frames(error))
         except Exception as error:  # noqa: BLE001  # a supervisor: they get an answer, we the trace
             errand.refuse(internal(error))
         return errand
@@ -169,7 +169,7 @@ class Errand:
         try:
             reply = self._endpoint.reply(self._exchange, self._question, answer)
         except GatewayError as refused:
-            self.refuse(refused)
+            self.refuse(without_frames(refused))
         except Exception as failed:  # noqa: BLE001  # its batch-mates are still to be answered
             self.refuse(internal(failed))
         else:

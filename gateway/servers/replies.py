@@ -12,7 +12,7 @@ from gateway.servers.http1_cycle import CLIENT_LEFT
 from gateway.servers.http_call import Reply
 from gateway.servers.problems import body_of, headers_of, status_of, text_of
 
-__all__ = ["error_reply", "internal", "replied"]
+__all__ = ["error_reply", "internal", "replied", "without_frames"]
 
 _log = logging.getLogger("tandem.rest")
 
@@ -22,7 +22,7 @@ async def replied(exchange: Exchange, reply: Awaitable[Reply]) -> Reply:
     try:
         return await reply
     except GatewayError as error:
-        exchange.error = error
+        exchange.error = without_frames(error)
     except asyncio.CancelledError as cancelled:
         if CLIENT_LEFT not in cancelled.args:
             exchange.error = NotReady("the gateway is stopping")
@@ -30,6 +30,15 @@ async def replied(exchange: Exchange, reply: Awaitable[Reply]) -> Reply:
     except Exception as error:  # noqa: BLE001  # a supervisor: they get an answer, we the trace
         exchange.error = internal(error)
     return error_reply(exchange, exchange.error)
+
+
+def without_frames(error: GatewayError) -> GatewayError:
+    """The same error, without what would hold its exchange, and so the tensors, until a collection."""
+    seen: BaseException | None = error
+    while seen is not None:
+        seen.__traceback__ = None
+        seen = seen.__cause__ or seen.__context__
+    return error
 
 
 def internal(error: Exception) -> GatewayError:

@@ -1,0 +1,279 @@
+"""What a shortcut serves looks, on the wire, as if the application had; and what it leaves is served too."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gateway.servers.http1_cycle import ANSWER
+from gateway.servers.http1_direct import DirectCycle
+from gateway.servers.http_call import Reply
+from tests.fakes.gateways import until
+from tests.servers.wire import Client, Listener, Receive, Send, body_of, run, serving
+
+TYPE = b"text/plain"
+LAST = b"GET /last HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"
+
+
+def post(path: bytes, body: bytes, *more: bytes) -> bytes:
+    lines = [b"POST %b HTTP/1.1" % path, b"host: x", *more, b"content-length: %d" % len(body)]
+    return b"\r\n".join([*lines, b"", body])
+
+
+def said_of(path: bytes, body: bytes) -> bytes:
+    return b"%b got %b" % (path, body)
+
+
+async def app(scope: Any, receive: Receive, send: Send) -> None:
+    """The same answers as `Short`, as an application."""
+    body = await body_of(receive)
+    told = said_of(scope["raw_path"], body)
+    await send(
+        {"type": ANSWER, "status": 200, "body": told, "content_type": TYPE, "request_id": b"-"}
+    )
+
+
+class Errand:
+    def __init__(self, short: Short) -> None:
+        self._short = short
+
+    def abandon(self) -> None:
+        self._short.abandoned += 1
+
+
+class Short:
+    """Takes every POST: answers those under /now at once, under /soon later, under /task in a task.
+
+    Those under /held wait for `release`; those under /not are given back after a look at the body.
+    """
+
+    def __init__(self) -> None:
+        self.read_paths: list[bytes] = []
+        self.taken = 0
+        self.abandoned = 0
+        self.held: list[tuple[DirectCycle, Reply]] = []
+
+    def read(self, scope: Mapping[str, Any]) -> bytes | None:
+        if scope["method"] != "POST" or dict(scope["headers"]).keys() & {b"expect"}:
+            return None
+        path: bytes = scope["raw_path"]
+        self.read_paths.append(path)
+        return path
+
+    def begin(self, head: bytes, body: bytes, client: DirectCycle) -> Errand | None:
+        if head.startswith(b"/not"):
+            return None
+        self.taken += 1
+        reply = Reply(200, said_of(head, body), TYPE)
+        if head.startswith(b"/soon"):
+            asyncio.get_running_loop().call_soon(client.answer, reply, "-")
+        elif head.startswith(b"/task"):
+            client.spawn(self._answer_later(client, reply))
+        elif head.startswith(b"/held"):
+            self.held.append((client, reply))
+        else:
+            client.answer(reply, "-")
+        return Errand(self)
+
+    async def _answer_later(self, client: DirectCycle, reply: Reply) -> None:
+        await asyncio.sleep(0.001)
+        client.answer(reply, "-")
+
+    def release(self) -> None:
+        for client, reply in self.held:
+            client.answer(reply, "-")
+        self.held.clear()
+
+
+@asynccontextmanager
+async def shortened(short: Short | None) -> AsyncIterator[Listener]:
+    async with serving(app) as listener:
+        listener.server._server.config.http.shortcut = short  # type: ignore[union-attr]
+        yield listener
+
+
+REQUESTS = st.builds(
+    post,
+    st.sampled_from([b"/now", b"/soon", b"/task", b"/not", b"/now/2"]),
+    st.sampled_from([b"", b"a", b"bb", b"cc", b"\r\n\r\n", b"GET / HTTP/1.1\r\n\r\n"]),
+) | st.sampled_from(
+    [
+        b"GET /a HTTP/1.1\r\nhost: x\r\n\r\n",
+        b"\r\n" + post(b"/now", b"dd"),
+        b"POST /now HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n1\r\nz\r\n0\r\n\r\n",
+        b"POST /now HTTP/1.1\r\nhost: x\r\n\r\n",
+        b"HEAD /now HTTP/1.1\r\nhost: x\r\n\r\n",
+    ]
+)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.lists(st.tuples(REQUESTS, st.booleans(), st.integers(0, 60)), max_size=12),
+    st.sampled_from([LAST, b"NONSENSE\r\n\r\n", post(b"/now", b"q", b"connection: close")]),
+)
+def test_nobody_can_tell_which_requests_took_the_shortcut(
+    conversation: list[tuple[bytes, bool, int]], last: bytes
+) -> None:
+    """Some requests are sent when all before were answered, others at once and cut in two anywhere."""
+
+    async def said(short: Short | None) -> bytes:
+        async with shortened(short) as listener, listener.connected() as client:
+            for sent, (request, is_polite, cut) in enumerate(conversation):
+                if is_polite:
+                    await until(partial(answered, listener, sent))
+                parts = [request] if is_polite else [request[:cut], request[cut:]]
+                await client.send(*[part for part in parts if part])
+            await client.send(last)
+            return await client.rest()
+
+    async def scenario() -> None:
+        assert await said(Short()) == await said(None)
+
+    run(scenario())
+
+
+def test_one_after_the_other_as_clients_do() -> None:
+    """Each request is sent when the one before was answered: then heads that come again are known."""
+
+    async def scenario() -> None:
+        short = Short()
+        async with shortened(short) as listener, listener.connected() as client:
+            for path, body in [(b"/now", b"ab"), (b"/now", b"cd"), (b"/soon", b"ef")] * 3:
+                await client.send(post(path, body))
+                assert await client.answer() == (200, said_of(path, body))
+            assert short.taken == 9
+            assert listener.state.total_requests == 9
+
+    run(scenario())
+
+
+def test_a_head_that_comes_again_is_not_read_again() -> None:
+    async def scenario() -> None:
+        short = Short()
+        async with shortened(short) as listener, listener.connected() as client:
+            for body in (b"abc", b"def", b"ghi"):
+                await client.send(post(b"/now", body))
+                assert await client.answer() == (200, said_of(b"/now", body))
+            assert short.read_paths == [b"/now"]
+            await client.send(post(b"/now", b"more"))
+            assert await client.answer() == (200, said_of(b"/now", b"more"))
+            assert short.read_paths == [b"/now", b"/now"]
+            assert short.taken == 4
+
+    run(scenario())
+
+
+def test_a_known_head_with_less_behind_it_waits_for_the_rest() -> None:
+    async def scenario() -> None:
+        short = Short()
+        async with shortened(short) as listener, listener.connected() as client:
+            whole = post(b"/now", b"abc")
+            for _ in range(2):
+                await client.send(whole[:-1])
+                await until(lambda: bool(connection_of(listener)._is_arriving))
+                await client.send(whole[-1:])
+                assert await client.answer() == (200, said_of(b"/now", b"abc"))
+                await client.send(whole)
+                assert await client.answer() == (200, said_of(b"/now", b"abc"))
+
+    run(scenario())
+
+
+def test_a_client_that_leaves_is_told_of_once() -> None:
+    async def scenario() -> None:
+        short = Short()
+        async with shortened(short) as listener:
+            async with listener.connected() as client:
+                await client.send(post(b"/now", b"a"))
+                await client.answer()
+                await client.send(post(b"/held", b"b"))
+                await until(lambda: len(short.held) == 1)
+                client.abort()
+                await until(lambda: short.abandoned == 1)
+            await until(lambda: not listener.state.connections)
+            short.release()  # too late: nobody is written to
+            assert short.abandoned == 1
+
+    run(scenario())
+
+
+def test_requests_behind_one_that_waits_are_answered_after_it() -> None:
+    async def scenario() -> None:
+        short = Short()
+        async with shortened(short) as listener, listener.connected() as client:
+            await client.send(post(b"/held", b"1"))
+            await until(lambda: len(short.held) == 1)
+            await client.send(post(b"/now", b"2"), post(b"/held", b"3"))
+            await until(lambda: len(connection_of(listener).pipeline) == 2)
+            short.release()
+            for path, body in ((b"/held", b"1"), (b"/now", b"2"), (b"/held", b"3")):
+                assert await client.answer() == (200, said_of(path, body))
+
+    run(scenario())
+
+
+def test_nonsense_behind_one_that_waits_is_refused_after_its_answer() -> None:
+    async def scenario() -> None:
+        short = Short()
+        async with shortened(short) as listener, listener.connected() as client:
+            await client.send(post(b"/held", b"1"))
+            await until(lambda: len(short.held) == 1)
+            await client.send(b"NONSENSE\r\n\r\n")
+            await until(lambda: bool(listener.refusals))
+            short.release()
+            said = await client.rest()
+            assert re.findall(rb"HTTP/1.1 (\d+)", said) == [b"200", b"400"]
+
+    run(scenario())
+
+
+async def stopped_with(listener: Listener, client: Client, short: Short) -> bytes:
+    """What the client gets when the server stops while its request waits."""
+    async with asyncio.TaskGroup() as group:
+        group.create_task(listener.server.stop())
+        await until(lambda: not connection_of(listener).cycle.keep_alive)
+        short.release()
+        return await client.rest()
+
+
+def test_a_server_that_stops_answers_first_and_closes() -> None:
+    async def scenario() -> None:
+        short = Short()
+        async with shortened(short) as listener, listener.connected() as client:
+            await client.send(post(b"/held", b"1"))
+            await until(lambda: len(short.held) == 1)
+            said = await stopped_with(listener, client, short)
+            assert said.startswith(b"HTTP/1.1 200 OK\r\n")
+            assert b"\r\nconnection: close\r\n" in said
+            assert said.endswith(said_of(b"/held", b"1"))
+
+    run(scenario())
+
+
+def test_a_task_of_its_own_is_the_servers_until_it_ends() -> None:
+    async def scenario() -> None:
+        async with shortened(Short()) as listener, listener.connected() as client:
+            await client.send(post(b"/task", b"1"))
+            await until(lambda: len(listener.state.tasks) == 1)
+            assert await client.answer() == (200, said_of(b"/task", b"1"))
+            await until(lambda: not listener.state.tasks)
+
+    run(scenario())
+
+
+def answered(listener: Listener, count: int) -> bool:
+    return bool(listener.state.total_requests == count)
+
+
+def connection_of(listener: Listener) -> Any:
+    """The server's side of the only connection."""
+    (connection,) = listener.state.connections
+    return connection

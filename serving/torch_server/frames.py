@@ -9,16 +9,16 @@ without I/O: ask `buffer` where the next bytes belong, tell `advance` how many c
 
 from __future__ import annotations
 
-import math
 import struct
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import field
 from typing import Any, TypeAlias
 
 import numpy as np
 import orjson
 
-from gateway.tensors import DTYPES, MAX_RANK, Array, datatype_of
+from gateway.tensors import DTYPES, Array, datatype_of
+from gateway.values import value_class
 
 __all__ = ["BrokenFrame", "Frame", "FrameReader", "encode_frame"]
 
@@ -28,13 +28,14 @@ _HEAD = struct.Struct("<QQ")
 _ALIGN = 64
 _MAX_NOTE_BYTES = 1 << 20
 _FIRST_READ_BYTES = 1 << 16
+_COPIED_BYTES = 1 << 16
 
 
 class BrokenFrame(Exception):
     """The other side does not keep to the format: its process cannot be trusted with another batch."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class()
 class Frame:
     """One message: what it is, its fields (JSON values), and its tensors."""
 
@@ -44,7 +45,7 @@ class Frame:
 
 
 def encode_frame(frame: Frame) -> list[Buffer]:
-    """The buffers to send, in order; the tensors' bytes are not copied if they are C-contiguous.
+    """The buffers to send, in order: one if it is small. The bytes of a large C-contiguous tensor are its own.
 
     Raises:
         KeyError: a tensor's dtype is not one of the protocol's.
@@ -56,11 +57,15 @@ def encode_frame(frame: Frame) -> list[Buffer]:
         told.append((datatype_of(array), array.shape))
         if array.nbytes:
             gap = -size % _ALIGN
-            body += (bytes(gap), _octets(array)) if gap else (_octets(array),)
+            if gap:
+                body.append(bytes(gap))
+            body.append(array.tobytes() if array.nbytes <= _COPIED_BYTES else _octets(array))
             size += gap + array.nbytes
     note = orjson.dumps((frame.kind, frame.fields, told))
     note += b" " * (-len(note) % _ALIGN)
-    return [_HEAD.pack(len(note), size) + note, *body]
+    buffers = [_HEAD.pack(len(note), size), note, *body]
+    # One write costs less than a copy of this little.
+    return [b"".join(buffers)] if size <= _COPIED_BYTES else buffers
 
 
 def _octets(array: Array) -> memoryview:
@@ -77,10 +82,11 @@ class FrameReader:
 
     def __init__(self, *, max_body_bytes: int = 4 << 30) -> None:
         self._max_body_bytes = max_body_bytes
-        self._first = np.empty(_FIRST_READ_BYTES, np.uint8)
-        self._rest: Array | None = None
+        self._first = memoryview(bytearray(_FIRST_READ_BYTES))
+        self._left = self._first
+        self._came = 0
+        self._rest: memoryview | None = None  # what follows the head
         self._note_bytes = 0
-        self._left = self._first.data
 
     @property
     def buffer(self) -> memoryview:
@@ -93,54 +99,51 @@ class FrameReader:
         Raises:
             BrokenFrame: what came is not one frame, or is larger than is taken.
         """
-        self._left = self._left[count:]
-        if self._rest is None:
-            came = len(self._first) - len(self._left)
-            if came < _HEAD.size:
+        self._came += count
+        rest = self._rest
+        if rest is None:
+            if self._came < _HEAD.size:
+                self._left = self._first[self._came :]
                 return None
-            self._rest = self._begin(came)
-        if self._left:
+            rest = self._begin(self._came)
+        came = self._came - _HEAD.size
+        if came < len(rest):
+            self._rest, self._left = rest, rest[came:]
             return None
-        rest, self._rest = self._rest, None
-        self._left = self._first.data
-        return _decode(rest[: self._note_bytes], rest[self._note_bytes :])
+        self._rest, self._left, self._came = None, self._first, 0
+        return _decode(rest, self._note_bytes)
 
-    def _begin(self, came: int) -> Array:
+    def _begin(self, came: int) -> memoryview:
         """Memory for what follows the head, with what of it came with the head."""
-        self._note_bytes, body_bytes = _HEAD.unpack_from(self._first.data)
+        self._note_bytes, body_bytes = _HEAD.unpack_from(self._first)
         if not 0 < self._note_bytes <= _MAX_NOTE_BYTES or body_bytes > self._max_body_bytes:
             raise BrokenFrame(
                 f"got a note of {self._note_bytes} and a body of {body_bytes} bytes,"
                 f" wanted 1 to {_MAX_NOTE_BYTES} and at most {self._max_body_bytes}"
             )
-        rest = np.empty(self._note_bytes + body_bytes, np.uint8)
-        early = came - _HEAD.size
-        if early > len(rest):
-            raise BrokenFrame(f"got {early - len(rest)} bytes after the frame")
+        early, size = came - _HEAD.size, self._note_bytes + body_bytes
+        if early > size:
+            raise BrokenFrame(f"got {early - size} bytes after the frame")
+        if early == size:
+            return memoryview(bytearray(self._first[_HEAD.size : came]))
+        rest = np.empty(size, np.uint8).data  # unlike a bytearray, not written before it is read
         rest[:early] = self._first[_HEAD.size : came]
-        self._left = rest.data[early:]
         return rest
 
 
-def _decode(note: Array, body: Array) -> Frame:
+def _decode(rest: memoryview, note_bytes: int) -> Frame:
     try:
-        kind, fields, told = orjson.loads(note.data)
+        kind, fields, told = orjson.loads(rest[:note_bytes])
         tensors = []
-        offset = 0
+        end = note_bytes
         for datatype, shape in told:
-            dtype = DTYPES[datatype]
-            size = _size(shape) * dtype.itemsize
-            offset += -offset % _ALIGN if size else 0
-            tensors.append(np.ndarray(shape, dtype, body.data, offset if size else 0))
-            offset += size
-    except (ValueError, TypeError, KeyError) as exc:
+            start = end if 0 in shape else end + (note_bytes - end) % _ALIGN
+            # numpy holds the shape against the bytes there are.
+            tensor: Array = np.ndarray(shape, DTYPES[datatype], rest, start)
+            tensors.append(tensor)
+            end = start + tensor.nbytes
+    except (ValueError, TypeError, KeyError, OverflowError) as exc:
         raise BrokenFrame(f"cannot be read: {exc}") from exc
-    if not (isinstance(kind, str) and isinstance(fields, dict) and offset == len(body)):
-        raise BrokenFrame(f"got kind {kind!r} and {len(body)} bytes, told were {offset}")
+    if not (isinstance(kind, str) and isinstance(fields, dict) and end == len(rest)):
+        raise BrokenFrame(f"got kind {kind!r} and {len(rest)} bytes, told were {end}")
     return Frame(kind, fields, tuple(tensors))
-
-
-def _size(shape: Sequence[Any]) -> int:
-    if len(shape) > MAX_RANK or any(not isinstance(size, int) or size < 0 for size in shape):
-        raise ValueError(f"got shape {shape}")
-    return math.prod(shape)

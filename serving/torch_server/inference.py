@@ -37,23 +37,15 @@ class Inference:
         Raises:
             GatewayError: in the words of `gateway.errors`, with whose fault it is.
         """
-        outcome = "internal"
         served: Served | None = None
         try:
             request = read()
             served = self._fleet.find(request.model, request.version)
-            response = await _ask(served, request, deadline)
-            outcome = "ok"
-        except GatewayError as exc:
-            outcome = exc.reason
-            raise
-        except asyncio.CancelledError:
-            outcome = "caller_left"
-            raise
-        finally:
+            return await _ask(served, request, deadline)
+        except BaseException as exc:
             model, version = (served.model, served.version) if served is not None else ("", "")
-            self._metrics.count_request(model, version, outcome)
-        return response
+            self._metrics.count_request(model, version, _outcome(exc))
+            raise
 
     def describe(self, model: str, version: str | None) -> tuple[ModelDescription, tuple[str, ...]]:
         """One version, the newest that is ready if none is named; and the versions that can be asked.
@@ -99,6 +91,12 @@ class Inference:
         return tuple(model for model in models if model.state == "READY" or not ready_only)
 
 
+def _outcome(exc: BaseException) -> str:
+    if isinstance(exc, GatewayError):
+        return exc.reason
+    return "caller_left" if isinstance(exc, asyncio.CancelledError) else "internal"
+
+
 async def _ask(served: Served, request: InferRequest, deadline: Deadline) -> InferResponse:
     contract = served.contract
     wanted = contract.choose_outputs(request.outputs)
@@ -106,6 +104,7 @@ async def _ask(served: Served, request: InferRequest, deadline: Deadline) -> Inf
     answer = await served.pool.run(inputs, deadline)
     outputs = contract.name_outputs(answer.outputs, inputs)
     metrics = served.metrics
+    metrics.answered.inc()
     metrics.rows.inc(inputs[0].shape[0] if contract.signature.is_batchable else 1)
     metrics.run_seconds.observe(answer.run_ms / 1e3)
     metrics.queue_seconds.observe(answer.queue_s)

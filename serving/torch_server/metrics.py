@@ -54,6 +54,7 @@ class VersionState:
 class VersionMetrics:
     """The series of one version, looked up once."""
 
+    answered: Counter
     rows: Counter
     run_seconds: Histogram
     queue_seconds: Histogram
@@ -82,13 +83,14 @@ class Metrics:
     def of_version(self, model: str, version: str) -> VersionMetrics:
         """The series of one version."""
         return VersionMetrics(
+            self._requests.labels(model, version, "ok"),
             self._rows.labels(model, version),
             self._run_seconds.labels(model, version),
             self._queue_seconds.labels(model, version),
         )
 
     def count_request(self, model: str, version: str, outcome: str) -> None:
-        """Count one request; `outcome` is `ok` or the error's reason."""
+        """Count one request that failed; `outcome` is the error's reason."""
         self._requests.labels(model, version, outcome).inc()
 
     def count_load(self, model: str, version: str, outcome: str) -> None:

@@ -24,6 +24,7 @@ from gateway.errors import (
 )
 from gateway.messages import Deadline
 from gateway.tensors import Array
+from gateway.values import value_class
 from serving.torch_server.contract import Contract
 from serving.torch_server.frames import Buffer, Frame, encode_frame
 from serving.torch_server.logs import log
@@ -45,7 +46,7 @@ class PoolSettings:
     run_timeout_s: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value_class(kw_only=True)
 class Answer:
     """What a worker gave: the outputs in the package's order, the time it ran, the time it waited."""
 
@@ -59,6 +60,10 @@ class _Job:
     buffers: Sequence[Buffer]
     answer: asyncio.Future[Frame]
     sent_at: float | None = None
+
+    def expire(self) -> None:
+        if not self.answer.done():
+            self.answer.set_exception(TimeoutError())
 
 
 def pause_s(failures: int) -> float:
@@ -134,27 +139,25 @@ class Pool:
         self._open += 1
         self._queue[id(job)] = job
         self._hand_out()
+        expiry = loop.call_at(deadline.at, job.expire)  # half of what `asyncio.timeout_at` costs
         try:
-            async with asyncio.timeout_at(deadline.at):
-                frame = await job.answer
+            frame = await job.answer
         except TimeoutError as exc:
             stage = "queued" if job.sent_at is None else "in flight"
-            waited = loop.time() - entered_at
-            raise DeadlineExceeded(
-                f"the deadline of {self.name} passed after {waited:.3f} s, {stage}"
-            ) from exc
+            after = f"after {loop.time() - entered_at:.3f} s, {stage}"
+            raise DeadlineExceeded(f"the deadline of {self.name} passed {after}") from exc
         except WorkerLost as lost:
             raise await self._mourn(lost) from lost
         finally:
+            expiry.cancel()
             self._queue.pop(id(job), None)
             self._open -= 1
             if not self._open:
                 self._emptied.set()
         if frame.kind != "answer":
             raise BackendRefused(f"the package of {self.name} failed: {frame.fields.get('reason')}")
-        queue_s = (job.sent_at or entered_at) - entered_at
-        run_ms = float(frame.fields["run_ms"])
-        return Answer(outputs=frame.tensors, run_ms=run_ms, queue_s=queue_s)
+        run_ms, begun_at = float(frame.fields["run_ms"]), job.sent_at or entered_at
+        return Answer(outputs=frame.tensors, run_ms=run_ms, queue_s=begun_at - entered_at)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -196,10 +199,8 @@ class Pool:
         if not self._hopeful:
             raise NotReady(f"{self.name} has no worker: {self.trouble}")
         if len(self._queue) >= self._settings.max_queued:
-            raise QueueFull(
-                f"{self.name}: {len(self._queue)} requests are queued, at most"
-                f" {self._settings.max_queued} may be"
-            )
+            limit = f"at most {self._settings.max_queued} may be"
+            raise QueueFull(f"{self.name}: {len(self._queue)} requests are queued, {limit}")
 
     def _hand_out(self) -> None:
         now = asyncio.get_running_loop().time()
@@ -291,9 +292,8 @@ class Pool:
     async def _warm(self, worker: Worker, inputs: tuple[Array, ...]) -> None:
         answer = await worker.ask(Frame("run", tensors=inputs), self._settings.load_timeout_s)
         if answer.kind != "answer":
-            shapes = [list(array.shape) for array in inputs]
-            reason = answer.fields.get("reason")
-            raise PackageRefused("contract", f"failed on zeros of {shapes}: {reason}")
+            on, why = [list(array.shape) for array in inputs], answer.fields.get("reason")
+            raise PackageRefused("contract", f"failed on zeros of {on}: {why}")
         try:
             self._contract.name_outputs(answer.tensors, inputs)
         except BackendInvalid as exc:

@@ -95,6 +95,7 @@ class WorkerProcess(asyncio.BufferedProtocol):
     hold the socket open, one that the package started for example.
 
     Invariants: at most one call is pending; when the worker is lost none is, and every later one fails.
+    While one is, `_watchdog` is set, for no later than it is due; it outlives the call, to be used again.
     """
 
     def __init__(self, name: str, child: Child) -> None:
@@ -106,6 +107,7 @@ class WorkerProcess(asyncio.BufferedProtocol):
         self._transport: asyncio.Transport | None = None
         self._pending: asyncio.Future[Frame] | None = None
         self._watchdog: asyncio.TimerHandle | None = None
+        self._due, self._timeout_s = 0.0, 0.0  # of what is pending
         self._lost = asyncio.Event()
         self._killed_for = ""
 
@@ -132,8 +134,10 @@ class WorkerProcess(asyncio.BufferedProtocol):
             answer.set_exception(WorkerLost(self._tell_end))
             return
         self._pending = answer
-        overdue = f"was killed: no answer in {timeout_s:g} s"
-        self._watchdog = asyncio.get_running_loop().call_later(timeout_s, self.kill, overdue)
+        self._timeout_s = timeout_s
+        self._due = asyncio.get_running_loop().time() + timeout_s
+        if self._watchdog is None or self._watchdog.when() > self._due:
+            self._watch()
         self._transport.writelines(buffers)
 
     def kill(self, why: str) -> None:
@@ -197,6 +201,8 @@ class WorkerProcess(asyncio.BufferedProtocol):
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  # as above
         """The process ended, or one side hung up."""
         self._lost.set()
+        if self._watchdog is not None:
+            self._watchdog.cancel()
         if (answer := self._take_pending()) is not None and not answer.done():
             answer.set_exception(WorkerLost(self._tell_end))
 
@@ -212,10 +218,22 @@ class WorkerProcess(asyncio.BufferedProtocol):
 
     def _take_pending(self) -> asyncio.Future[Frame] | None:
         answer, self._pending = self._pending, None
+        return answer
+
+    def _watch(self) -> None:
+        """Look when the pending call is overdue; by then it may be another one, with more time."""
         if self._watchdog is not None:
             self._watchdog.cancel()
-            self._watchdog = None
-        return answer
+        self._watchdog = asyncio.get_running_loop().call_at(self._due, self._kill_overdue)
+
+    def _kill_overdue(self) -> None:
+        self._watchdog = None
+        if self._pending is None:
+            return
+        if asyncio.get_running_loop().time() < self._due:
+            self._watch()
+        else:
+            self.kill(f"was killed: no answer in {self._timeout_s:g} s")
 
 
 def _do_nothing() -> None:

@@ -10,6 +10,7 @@ The Python binding of AOTInductor holds the GIL while it loads and runs; here no
 from __future__ import annotations
 
 import ctypes
+import gc
 import os
 import platform
 import resource
@@ -18,7 +19,7 @@ import socket
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_NO_NEW_PRIVS = 38
-_ONE_SEND_BYTES = 1 << 16
 
 
 def main() -> None:
@@ -52,10 +52,12 @@ def main() -> None:
         _send(control, Frame("refused", {"kind": exc.reason, "reason": str(exc)}))
         return
     _send(control, Frame("ready", {"device": program.device}))
-    for frame in frames:
-        _send(control, program.run(frame))
-        if not program.is_sound():
-            sys.exit("the device does not answer any more")
+    gc.freeze()  # torch stays; to look through it for garbage takes longer than many a batch
+    with program.without_gradients():
+        for frame in frames:
+            _send(control, program.run(frame))
+            if not program.is_sound():
+                sys.exit("the device does not answer any more")
 
 
 class Program:
@@ -75,12 +77,19 @@ class Program:
         files = {name: FileRecord(**record) for name, record in order["files"].items()}
         with open_verified(Path(order["folder"]), order["entry"], files) as file:
             check_archive(file, device=self.device, machine=platform.machine(), limits=Limits())
+            # After the checks, because it takes a second; and before it, no native code of ours to attack.
+            import torch  # noqa: PLC0415
+
+            self._torch = torch
             self._loader = self._load(file.fileno(), int(order["threads"]))
 
-    def _load(self, descriptor: int, threads: int) -> Any:
-        # After the checks, because it takes a second; and before it, no native code of ours to attack.
-        import torch  # noqa: PLC0415
+    def without_gradients(self) -> AbstractContextManager[Any]:
+        """What to run batches in: entered once, because it costs as much as a small batch."""
+        mode: AbstractContextManager[Any] = self._torch.inference_mode()
+        return mode
 
+    def _load(self, descriptor: int, threads: int) -> Any:
+        torch = self._torch
         torch.set_num_threads(threads)
         if self.device == "cuda" and not torch.cuda.is_available():
             raise PackageRefused("device", "was built for CUDA, and there is no CUDA device here")
@@ -96,46 +105,39 @@ class Program:
 
     def run(self, frame: Frame) -> Frame:
         """Run one batch: an `answer` with the outputs and the milliseconds it took, or `failed`."""
-        import torch  # noqa: PLC0415
-
         started = time.perf_counter()
         try:
-            with torch.inference_mode():
-                inputs = [_as_torch(array).to(self.device) for array in frame.tensors]
-                outputs = tuple(_as_numpy(tensor) for tensor in self._loader.run(inputs))
+            inputs = [self._as_torch(array) for array in frame.tensors]
+            outputs = tuple([self._as_numpy(tensor) for tensor in self._loader.run(inputs)])
         except Exception as exc:  # noqa: BLE001  # supervisor: whatever a package raises is its answer
             return Frame("failed", {"reason": _first_line(exc)})
         return Frame("answer", {"run_ms": (time.perf_counter() - started) * 1e3}, outputs)
 
     def is_sound(self) -> bool:
         """Whether another batch may be run: some CUDA errors leave a process that answers nothing more."""
-        import torch  # noqa: PLC0415
-
+        if self.device != "cuda":
+            return True
         try:
-            if self.device == "cuda":
-                torch.cuda.synchronize()
+            self._torch.cuda.synchronize()
         except RuntimeError:
             return False
         return True
 
+    def _as_torch(self, array: Array) -> torch.Tensor:
+        torch = self._torch
+        if array.dtype == ml_dtypes.bfloat16:
+            tensor = torch.from_numpy(array.view(np.int16)).view(torch.bfloat16)
+        else:
+            tensor = torch.from_numpy(array)
+        return tensor if self.device == "cpu" else tensor.to(self.device)
 
-def _as_torch(array: Array) -> torch.Tensor:
-    import torch  # noqa: PLC0415
-
-    if array.dtype == ml_dtypes.bfloat16:
-        return torch.from_numpy(array.view(np.int16)).view(torch.bfloat16)
-    return torch.from_numpy(array)
-
-
-def _as_numpy(tensor: torch.Tensor) -> Array:
-    import torch  # noqa: PLC0415
-
-    tensor = tensor.detach().cpu().contiguous()
-    if tensor.dtype == torch.bfloat16:
-        bits: Array = tensor.view(torch.int16).numpy()
-        return bits.view(ml_dtypes.bfloat16)
-    array: Array = tensor.numpy()
-    return array
+    def _as_numpy(self, tensor: torch.Tensor) -> Array:
+        torch = self._torch
+        if tensor.dtype == torch.bfloat16:
+            bits: Array = tensor.view(torch.int16).numpy(force=True)
+            return bits.view(ml_dtypes.bfloat16)
+        array: Array = tensor.numpy(force=True)  # off the device, if it is on one
+        return array
 
 
 def _first_line(exc: Exception) -> str:
@@ -167,10 +169,7 @@ def _receive(control: socket.socket) -> Iterator[Frame]:
 
 
 def _send(control: socket.socket, frame: Frame) -> None:
-    buffers = encode_frame(frame)
-    if sum(len(buffer) for buffer in buffers) <= _ONE_SEND_BYTES:
-        buffers = [b"".join(buffers)]
-    for buffer in buffers:
+    for buffer in encode_frame(frame):
         control.sendall(buffer)
 
 

@@ -73,8 +73,13 @@ def test_a_frame_larger_than_the_first_read_arrives_whole_and_the_next_one_too()
         assert all(map(same, got.tensors, tensors))
 
 
-def test_what_is_sent_of_a_contiguous_tensor_is_its_own_memory() -> None:
-    tensor = np.zeros(1000, DTYPES["FP32"])
+def test_small_tensors_are_sent_in_one_piece() -> None:
+    tensors = (np.ones(3, DTYPES["INT8"]), np.zeros((32, 4), DTYPES["FP32"]).T)
+    assert len(encode_frame(Frame("run", {}, tensors))) == 1
+
+
+def test_what_is_sent_of_a_large_contiguous_tensor_is_its_own_memory() -> None:
+    tensor = np.zeros(100_000, DTYPES["FP32"])
     last = encode_frame(Frame("run", {}, (tensor,)))[-1]
     assert np.shares_memory(np.frombuffer(last, np.uint8), tensor)
 

@@ -19,6 +19,7 @@
         ├── BackendBusy            it is full: its queue, not ours
         ├── BackendRefused         it answered with an error of its own
         │   └── InputRefused           which says that the input is at fault
+        │       └── InputTooLarge          for its size
         └── BackendInvalid         it answered with the wrong names, dtypes, shapes or rows
 
 Rules: each class holds plain values (`http_status`, `grpc_code`, `reason`, `retryable`), so that this
@@ -44,6 +45,7 @@ __all__ = [
     "GatewayBusy",
     "GatewayError",
     "InputRefused",
+    "InputTooLarge",
     "InvalidRequest",
     "NotReady",
     "QueueFull",
@@ -225,6 +227,14 @@ class InputRefused(BackendRefused):
     http_status = 400
     grpc_code = "INVALID_ARGUMENT"
     reason = "input_refused"
+
+
+class InputTooLarge(InputRefused):
+    """The backend takes no message of that size: its limit is below ours."""
+
+    http_status = 413
+    grpc_code = "RESOURCE_EXHAUSTED"
+    reason = "input_too_large"
 
 
 class BackendInvalid(BackendError):

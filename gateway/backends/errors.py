@@ -4,7 +4,7 @@ Used only where a backend is called, as `with map_errors(...)` around the one aw
 
     UNAVAILABLE, a closed channel    -> BackendUnavailable (BackendBusy where Triton says its queue is full)
     DEADLINE_EXCEEDED                -> BackendTimeout
-    RESOURCE_EXHAUSTED               -> BackendBusy
+    RESOURCE_EXHAUSTED               -> BackendBusy; InputTooLarge where a request is over gRPC's limit
     INVALID_ARGUMENT, OUT_OF_RANGE,
     FAILED_PRECONDITION              -> InputRefused, with the backend's text and code
     any other status                 -> BackendRefused, with the same
@@ -31,6 +31,7 @@ from gateway.errors import (
     CallerError,
     GatewayError,
     InputRefused,
+    InputTooLarge,
     UnknownModel,
 )
 
@@ -46,6 +47,8 @@ _INPUT_AT_FAULT = frozenset(
 )
 # Triton's words for a queue that has no room, or where a request waited too long: it is there, and busy.
 _FULL = ("Exceeds maximum queue size", "Request timeout expired")
+# gRPC's own words; those of ours about an answer begin alike.
+_TOO_LARGE, _ANSWER_TOO_LARGE = "essage larger than max", "CLIENT: Received message larger than max"
 
 
 @contextmanager
@@ -110,11 +113,18 @@ def _translate(exc: grpc.aio.AioRpcError, where: str) -> GatewayError:
         return BackendUnavailable(f"{where} cannot be reached: {details}")
     if code is grpc.StatusCode.DEADLINE_EXCEEDED:
         return BackendTimeout(f"{where} did not answer in time: {details}")
-    # gRPC itself uses the same status for a message over its limit, which no waiting will cure.
-    if code is grpc.StatusCode.RESOURCE_EXHAUSTED and "larger than max" not in details:
-        return BackendBusy(f"{where} is full: {details}")
+    if code is grpc.StatusCode.RESOURCE_EXHAUSTED and _ANSWER_TOO_LARGE not in details:
+        return _exhausted(details, where)
     kind = InputRefused if code in _INPUT_AT_FAULT else BackendRefused
     return kind(f"{where} refused with {code.name}: {details}", code=code.name, details=details)
+
+
+def _exhausted(details: str, where: str) -> GatewayError:
+    # gRPC itself uses this status for a message over its limit, which no waiting will cure. That error
+    # has no code, so that a batch is sent again in parts: one of them may be small enough.
+    if _TOO_LARGE in details:
+        return InputTooLarge(f"{where} takes no request so large: {details}")
+    return BackendBusy(f"{where} is full: {details}")
 
 
 def _caller_is_cancelled() -> bool:

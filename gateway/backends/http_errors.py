@@ -2,6 +2,7 @@
 
 404                  UnknownModel to a question about a model, else BackendRefused
 400, 422             InputRefused, with the backend's text
+413                  InputTooLarge
 429, 503             BackendBusy: it answered, but computed nothing
 408, 504             BackendTimeout
 502                  BackendUnavailable: a proxy in front of it could not reach it
@@ -21,6 +22,7 @@ from gateway.errors import (
     BackendUnavailable,
     GatewayError,
     InputRefused,
+    InputTooLarge,
     UnknownModel,
 )
 
@@ -29,6 +31,7 @@ __all__ = ["answered", "found"]
 _OK, _NOT_FOUND = 200, 404
 _PLAIN: Mapping[int, type[GatewayError]] = {
     408: BackendTimeout,
+    413: InputTooLarge,
     429: BackendBusy,
     502: BackendUnavailable,
     503: BackendBusy,
@@ -41,7 +44,6 @@ _CODES: Mapping[int, str] = {
     403: "PERMISSION_DENIED",
     404: "NOT_FOUND",
     405: "UNIMPLEMENTED",
-    413: "RESOURCE_EXHAUSTED",
     422: "INVALID_ARGUMENT",
     500: "INTERNAL",
     501: "UNIMPLEMENTED",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from typing import Any
 
 import grpc
@@ -18,6 +19,7 @@ from gateway.errors import (
     BackendRefused,
     BackendTimeout,
     BackendUnavailable,
+    InputTooLarge,
 )
 from gateway.messages import Deadline, InferRequest, InferResponse
 from gateway.tensors import Tensor
@@ -217,6 +219,17 @@ class TestInfer:
                 with pytest.raises(BackendRefused) as caught:
                     await backend.infer(BATCH, soon())
                 assert caught.value.code == "RESOURCE_EXHAUSTED"
+
+        asyncio.run(story())
+
+    def test_a_request_over_the_servers_limit_is_the_callers_fault(self) -> None:
+        """The server here has gRPC's default, 4 MiB; a parameter may be longer."""
+        long = dataclasses.replace(BATCH, parameters={"p": "x" * 5_000_000})
+
+        async def story() -> None:
+            async with backend_of({"ModelInfer": always(b"")}) as backend:
+                with pytest.raises(InputTooLarge, match=r"5000\d\d\d vs. 4194304"):
+                    await backend.infer(long, soon())
 
         asyncio.run(story())
 

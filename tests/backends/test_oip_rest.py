@@ -22,6 +22,7 @@ from gateway.errors import (
     BackendUnavailable,
     GatewayError,
     InputRefused,
+    InputTooLarge,
     UnknownModel,
 )
 from gateway.messages import Deadline, InferRequest, InferResponse, VersionStatus
@@ -138,6 +139,7 @@ class TestInfer:
         [
             (400, InputRefused),
             (422, InputRefused),
+            (413, InputTooLarge),
             (404, BackendRefused),
             (500, BackendRefused),
             (302, BackendRefused),

@@ -18,6 +18,7 @@ from gateway.errors import (
     BackendRefused,
     BackendTimeout,
     BackendUnavailable,
+    InputTooLarge,
     UnknownModel,
 )
 from gateway.messages import (
@@ -228,10 +229,12 @@ class TestInfer:
                 InferResponse(model="iris", version="1", outputs=(Tensor("y", "FP32", big),))
             )
             async with backend_of(Predict=always(answer)) as backend:
-                for batch in (large, BATCH):
-                    with pytest.raises(BackendRefused) as refused:
-                        await backend.infer(batch, soon())
-                    assert refused.value.code == "RESOURCE_EXHAUSTED"
+                with pytest.raises(InputTooLarge, match="takes no request so large"):
+                    await backend.infer(large, soon())
+                with pytest.raises(BackendRefused) as refused:
+                    await backend.infer(BATCH, soon())
+                assert refused.value.code == "RESOURCE_EXHAUSTED"
+                assert not isinstance(refused.value, InputTooLarge)
 
         run(story)
 

@@ -33,6 +33,9 @@ __all__ = [
 
 UNIT = re.compile(r"header:[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
+# TF Serving takes any. Spaces travel in every address, percent-encoded; a slash would not, because the
+# questions about models are routed after decoding.
+MODEL_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_. -]{0,126}[A-Za-z0-9_.-])?")
 
 Ratio = Annotated[float, Ge(0), Le(1)]
 PositiveInt = Annotated[int, Ge(1)]
@@ -193,8 +196,10 @@ def _model_problems(
     where: str, name: str, model: ModelConfig, backends: set[str]
 ) -> list[Contradiction]:
     problems: list[Contradiction] = []
-    if not NAME.fullmatch(name):
-        problems.append(Contradiction(where, f"got name {name!r}, names match {NAME.pattern}"))
+    if not MODEL_NAME.fullmatch(name):
+        problems.append(
+            Contradiction(where, f"got name {name!r}, names match {MODEL_NAME.pattern}")
+        )
     if not model.arms:
         problems.append(Contradiction(f"{where}.arms", "a model needs at least one arm"))
     elif not any(arm.weight > 0 for arm in model.arms.values()):

@@ -86,7 +86,7 @@ def decode_tensor(name: str, proto: wire.TensorProto, max_filled_bytes: int) -> 
     shape = tuple([dim.size for dim in proto.tensor_shape.dim])
     count = _count(name, shape, codec.dtype.itemsize)
     content = proto.tensor_content
-    if content:
+    if content and count:  # TensorFlow does not look at the content of no elements
         flat = _read_content(name, codec, content, count)
     else:
         flat = codec.read(proto)

@@ -14,7 +14,7 @@ from google.protobuf.message import DecodeError, Message
 
 from gateway.errors import BodyTooLarge, InvalidRequest
 
-__all__ = ["Blob", "parse", "parse_apart", "serialize", "serialize_with"]
+__all__ = ["Blob", "NotAMessage", "parse", "parse_apart", "serialize", "serialize_with"]
 
 Blob: TypeAlias = bytes | memoryview
 
@@ -28,16 +28,20 @@ _DELIMITED = 2  # the wire type of strings, bytes and messages
 _AnyMessage = TypeVar("_AnyMessage", bound=Message)
 
 
+class NotAMessage(InvalidRequest):
+    """The bytes are no message at all, which a server of generated code never gets to see."""
+
+
 def parse(kind: type[_AnyMessage], data: bytes) -> _AnyMessage:
     """The message of type `kind` in `data`.
 
     Raises:
-        InvalidRequest: the bytes are none.
+        NotAMessage: the bytes are none.
     """
     try:
         return kind.FromString(data)
     except DecodeError as error:
-        raise InvalidRequest(
+        raise NotAMessage(
             f"got {len(data)} bytes that are no {kind.DESCRIPTOR.name} message"
         ) from error
 

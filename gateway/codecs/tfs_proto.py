@@ -33,9 +33,10 @@ from gateway.messages import (
     VersionState,
     VersionStatus,
 )
-from gateway.tensors import Signature, Tensor
+from gateway.tensors import Datatype, Signature, Tensor
 
 __all__ = [
+    "IN_RUNS",
     "decode_metadata",
     "decode_metadata_request",
     "decode_request",
@@ -53,6 +54,12 @@ __all__ = [
 MAX_FILLED_BYTES = 64 * 1024 * 1024
 """How much memory one message may ask for by sending fewer values than its shapes declare."""
 
+MAX_INPUTS = 1024
+"""Of one request: an empty one costs a few bytes to send, and a thousand times that to read."""
+
+IN_RUNS = frozenset[Datatype]({"BOOL", "FP32", "FP64"})
+"""Datatypes that `encode_response` writes without looking at each element."""
+
 METADATA_FIELD = "signature_def"
 _SIGNATURES_URL = "type.googleapis.com/tensorflow.serving.SignatureDefMap"
 _PLATFORM = "tensorflow_serving"
@@ -67,6 +74,8 @@ def decode_request(data: bytes) -> InferRequest:
     """
     message = parse(wire.PredictRequest, data)
     spec = required_spec(message)
+    if len(message.inputs) > MAX_INPUTS:
+        raise InvalidRequest(f"got {len(message.inputs)} inputs, at most {MAX_INPUTS} are taken")
     version, label = choice_of(spec)
     return InferRequest(
         model=spec.name,

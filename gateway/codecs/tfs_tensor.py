@@ -24,6 +24,8 @@ import numpy as np
 from google.protobuf.message import DecodeError
 
 from gateway._stubs import tfs_wire_pb2 as wire
+from gateway.codecs.protobuf import NotAMessage
+from gateway.codecs.tfs_strings import malformed, strings_in
 from gateway.errors import InvalidRequest, Unsupported
 from gateway.tensors import DTYPES, MAX_RANK, Array, Datatype, Tensor
 
@@ -57,7 +59,7 @@ DT_NUMBERS: Mapping[Datatype, int] = {
 DATATYPES: Mapping[int, Datatype] = {number: name for name, number in DT_NUMBERS.items()}
 
 _MAX_ARRAY_BYTES = 2**62  # numpy refuses a shape like [0, 2**62] by its strides, not by its size
-_MAX_VARINT_BYTES = 10
+_TRUTH = b"\0\1"
 
 
 def dtype_name(number: int) -> str:
@@ -124,51 +126,24 @@ def _write_shape(shape: tuple[int, ...], proto: wire.TensorProto) -> None:
 
 def _count(name: str, shape: tuple[int, ...], item_bytes: int) -> int:
     if len(shape) > MAX_RANK:
-        raise _malformed(name, f"got {len(shape)} dimensions, at most {MAX_RANK} are taken")
+        raise malformed(name, f"got {len(shape)} dimensions, at most {MAX_RANK} are taken")
     if shape and min(shape) < 0:
-        raise _malformed(name, f"got shape {list(shape)}, dimensions must not be negative")
+        raise malformed(name, f"got shape {list(shape)}, dimensions must not be negative")
     count = math.prod(shape)
     if not count and math.prod([dim or 1 for dim in shape]) * item_bytes > _MAX_ARRAY_BYTES:
-        raise _malformed(name, f"got shape {list(shape)}, which is too large")
+        raise malformed(name, f"got shape {list(shape)}, which is too large")
     return count
 
 
 def _read_content(name: str, codec: _Codec, content: bytes, count: int) -> Array:
     if codec.datatype == "BYTES":
-        return _read_string_content(name, content, count)
+        return _object_array(strings_in(name, content, count))
     if len(content) != count * codec.dtype.itemsize:
         wanted = count * codec.dtype.itemsize
-        raise _malformed(name, f"got {len(content)} bytes of content, the shape wants {wanted}")
-    if codec.datatype == "BOOL" and max(content) > 1:
-        raise _malformed(name, "got a byte other than 0 and 1 in a boolean tensor")
+        raise malformed(name, f"got {len(content)} bytes of content, the shape wants {wanted}")
+    if codec.datatype == "BOOL" and content.translate(None, _TRUTH):
+        raise malformed(name, "got a byte other than 0 and 1 in a boolean tensor")
     return np.frombuffer(content, codec.dtype)
-
-
-def _read_string_content(name: str, content: bytes, count: int) -> Array:
-    """TensorFlow's own form of a string tensor: every length as a varint, then all the strings."""
-    if count > len(content):
-        raise _malformed(name, f"got {len(content)} bytes of content for {count} strings")
-    lengths = []
-    position = 0
-    for _ in range(count):
-        length, position = _read_varint(name, content, position)
-        lengths.append(length)
-    if position + sum(lengths) != len(content):
-        raise _malformed(name, f"got {len(content)} bytes, want {position + sum(lengths)}")
-    strings = []
-    for length in lengths:
-        strings.append(content[position : position + length])
-        position += length
-    return _object_array(strings)
-
-
-def _read_varint(name: str, content: bytes, position: int) -> tuple[int, int]:
-    value = 0
-    for shift, byte in enumerate(content[position : position + _MAX_VARINT_BYTES]):
-        value |= (byte & 0x7F) << (7 * shift)
-        if byte < 0x80:  # noqa: PLR2004 - the continuation bit of a varint
-            return value, position + shift + 1
-    raise _malformed(name, "got a truncated string length")
 
 
 def _fit(
@@ -181,7 +156,7 @@ def _fit(
     if values.size >= count:
         return values[:count]
     if count * codec.dtype.itemsize > max_filled_bytes:
-        raise _malformed(
+        raise malformed(
             name,
             f"got {values.size} values for {count} elements; at most {max_filled_bytes} bytes "
             f"are filled by repeating the last value",
@@ -203,7 +178,7 @@ def _read_exactly(proto: wire.TensorProto, field: str, dtype: np.dtype[np.generi
     try:
         exact = wire.UnpackedValues.FromString(proto.SerializeToString())
     except DecodeError as exc:
-        raise InvalidRequest(f"tensor parsing error: a value in {field} is cut off") from exc
+        raise NotAMessage(f"tensor parsing error: a value in {field} is cut off") from exc
     return np.fromiter(cast("Iterable[float]", getattr(exact, field)), dtype)
 
 
@@ -213,15 +188,10 @@ def _object_array(strings: list[bytes]) -> Array:
     return array
 
 
-def _malformed(name: str, detail: str) -> InvalidRequest:
-    # The first words are TF Serving's; what follows is what it leaves out.
-    return InvalidRequest(f"tensor parsing error: {name}", hint=detail)
-
-
 def _unknown_dtype(name: str, number: int) -> InvalidRequest | Unsupported:
     if number in wire.DataType.values() and number != wire.DT_INVALID:
         return Unsupported(f"tensor {name}: {dtype_name(number)} is not carried by this gateway")
-    return _malformed(name, f"got {dtype_name(number)}")
+    return malformed(name, f"got {dtype_name(number)}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,7 +213,7 @@ def _packed(datatype: Datatype, field: str) -> _Codec:
         runs = getattr(proto, field)
         data = runs[0] if len(runs) == 1 else b"".join(runs)
         # Cut off in the middle of a value, or a boolean that takes more than one byte.
-        if len(data) % dtype.itemsize or (datatype == "BOOL" and data and max(data) > 1):
+        if len(data) % dtype.itemsize or (datatype == "BOOL" and data.translate(None, _TRUTH)):
             return _read_exactly(proto, field, dtype)
         return np.frombuffer(data, dtype)
 

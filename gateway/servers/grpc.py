@@ -13,11 +13,12 @@ from collections.abc import Callable, Mapping
 import grpc
 
 from gateway.codecs import tfs_proto
+from gateway.codecs.slow_messages import SLOW_BYTES, are_slow, slow_predict_bytes
 from gateway.errors import Unsupported
 from gateway.messages import ExampleMethod, Target
 from gateway.pipeline import Pipeline
 from gateway.servers.exchange import Desk, Exchange
-from gateway.servers.grpc_calls import CallMetadata, Calls, Context, Method
+from gateway.servers.grpc_calls import Calls, Method, Methods, Question
 from gateway.servers.grpc_health import HEALTH, HealthService
 from gateway.servers.grpc_reflection import REFLECTION, Reflection
 from gateway.servers.heavy import HeavyWork
@@ -42,7 +43,7 @@ class GrpcApi:
         self._reflection = reflection
         self._count_unreadable = desk.count_unreadable
         self._examples = ExampleCalls(desk)
-        self._calls = calls = Calls(desk)
+        self._calls = calls = Calls(desk, heavy)
         self._streams = Streams()
         self._oip = OipGrpc(desk, calls, self._streams)
         self._torchserve = TorchServeGrpc(desk, calls, heavy)
@@ -70,12 +71,13 @@ class GrpcApi:
         handlers[HEALTH] = health.methods()
         if self._reflection:
             handlers |= dict.fromkeys(REFLECTION, Reflection(self._streams).methods())
-        for service, methods in handlers.items():
-            server.add_generic_rpc_handlers(
-                (grpc.method_handlers_generic_handler(service, methods),)
-            )
-        # The last: what no other has.
-        server.add_generic_rpc_handlers((UnknownMethods(handlers, self._count_unreadable),))
+        by_path = {
+            f"/{service}/{name}": handler
+            for service, methods in handlers.items()
+            for name, handler in methods.items()
+        }
+        unknown = UnknownMethods(handlers, self._count_unreadable)
+        server.add_generic_rpc_handlers((Methods(by_path, unknown),))
 
     def end_streams(self) -> None:
         """Let every stream answer what it has taken, and end; new ones end at once."""
@@ -83,12 +85,13 @@ class GrpcApi:
 
     def _services(self) -> Mapping[str, Mapping[str, Method]]:
         tfs = functools.partial(self._calls.tell, "tfs_grpc")
+        serve = functools.partial(functools.partial, self._calls.serve, "tfs_grpc")
         return {
             PREDICTION: {
-                "Predict": self._predict,
-                "Classify": functools.partial(self._ask, "Classify"),
-                "Regress": functools.partial(self._ask, "Regress"),
-                "MultiInference": functools.partial(self._ask, "MultiInference"),
+                "Predict": serve(self._predict),
+                "Classify": serve(functools.partial(self._ask, "Classify")),
+                "Regress": serve(functools.partial(self._ask, "Regress")),
+                "MultiInference": serve(functools.partial(self._ask, "MultiInference")),
                 "GetModelMetadata": functools.partial(tfs, self._metadata),
             },
             MODEL: {
@@ -97,25 +100,27 @@ class GrpcApi:
             },
         }
 
-    async def _predict(self, data: bytes, context: Context) -> bytes:
-        async def answer(exchange: Exchange, metadata: CallMetadata) -> bytes:
+    async def _predict(self, exchange: Exchange, question: Question) -> bytes:
+        data = question.data
+        if len(data) > SLOW_BYTES and slow_predict_bytes(data) > SLOW_BYTES:
+            decode = tfs_proto.decode_request
+            request = await self._calls.elsewhere(exchange, question, decode, data)
+        else:
             request = tfs_proto.decode_request(data)
-            for tensor in request.inputs:
-                if tensor.array.nbytes > len(data):  # few values, repeated
-                    exchange.hold(tensor.array.nbytes)
-            left_s = context.time_remaining()
-            answered = await self._calls.infer(exchange, request, metadata, left_s)
-            return tfs_proto.encode_response(answered.response)
+        for tensor in request.inputs:
+            if tensor.array.nbytes > len(data):  # few values, repeated
+                exchange.hold(tensor.array.nbytes)
+        answer = await self._calls.infer(exchange, question, request)
+        response = answer.response
+        if are_slow(response.outputs, tfs_proto.IN_RUNS):
+            encode = tfs_proto.encode_response
+            return await self._calls.elsewhere(exchange, question, encode, response)
+        return tfs_proto.encode_response(response)
 
-        return await self._calls.serve("tfs_grpc", data, context, answer)
-
-    async def _ask(self, method: ExampleMethod, data: bytes, context: Context) -> bytes:
-        async def answer(exchange: Exchange, metadata: CallMetadata) -> bytes:
-            return await self._examples.answer_message(
-                exchange, metadata, method, data, timeout_s=context.time_remaining()
-            )
-
-        return await self._calls.serve("tfs_grpc", data, context, answer)
+    async def _ask(self, method: ExampleMethod, exchange: Exchange, question: Question) -> bytes:
+        return await self._examples.answer_message(
+            exchange, question.metadata, method, question.data, timeout_s=question.left_s
+        )
 
     def _metadata(self, data: bytes) -> tuple[Target, Callable[[], bytes]]:
         target = tfs_proto.decode_metadata_request(data)

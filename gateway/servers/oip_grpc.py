@@ -8,30 +8,41 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from gateway import __version__
 from gateway.codecs import oip_proto
 from gateway.codecs.oip_model_config import decode_config_request, encode_config_proto
 from gateway.codecs.oip_proto_stream import encode_stream_error, encode_stream_response
 from gateway.codecs.oip_statistics import decode_statistics_request, encode_statistics_proto
+from gateway.codecs.slow_messages import SLOW_BYTES, are_slow, slow_infer_bytes
 from gateway.errors import GatewayError, Unsupported
 from gateway.messages import InferRequest, Target
 from gateway.pipeline import Pipeline
-from gateway.servers.exchange import REQUEST_ID, Desk, Exchange, clean_id
+from gateway.servers.exchange import Desk, Exchange
 from gateway.servers.explain import explained, wants_explanation
-from gateway.servers.grpc_calls import CallMetadata, Calls, Context, Method, Questions
+from gateway.servers.grpc_calls import (
+    CallMetadata,
+    Calls,
+    Context,
+    Method,
+    Question,
+    Questions,
+)
 from gateway.servers.oip_rest import timeout_s_of
 from gateway.servers.oip_stream import Streams
 from gateway.servers.oip_told import EXTENSIONS, configuration_of, statistics_of
 from gateway.servers.problems import text_of
 from gateway.servers.statuses import describe_target, index_of, is_ready, versions_of
+from gateway.tensors import DTYPES, Datatype
 
 __all__ = ["OIP", "OipGrpc"]
 
 OIP = "inference.GRPCInferenceService"
 
 _Told: TypeAlias = "tuple[Target | None, Callable[[], bytes]]"
+
+_IN_RUNS: Final = frozenset[Datatype](DTYPES.keys() - {"BYTES"})  # written at one go
 
 _NO_REPOSITORY = (
     "models are set in Tandem's configuration file, which is read again when it changes"
@@ -76,59 +87,56 @@ class OipGrpc:
             **{name: functools.partial(_refuse, text) for name, text in _REFUSED.items()},
         }
         questions = {name: functools.partial(tell, method) for name, method in told.items()}
-        return {"ModelInfer": self._model_infer, **questions}
+        infer = functools.partial(self._calls.serve, "oip_grpc", self._infer)
+        return {"ModelInfer": infer, **questions}
 
     async def stream(self, requests: Questions, context: Context) -> None:
         """ModelStreamInfer: one answer for each request, in their order; an error is an answer too."""
-        metadata = CallMetadata(context)
+        metadata = CallMetadata.current()
 
         async def answer(data: bytes) -> bytes:
-            return await self._streamed(data, metadata, context.time_remaining())
+            return await self._streamed(Question(data, metadata, context.time_remaining()))
 
         await self._streams.run(requests, context, answer)
 
     # Inference ------------------------------------------------------------------------------------
 
-    async def _model_infer(self, data: bytes, context: Context) -> bytes:
-        async def answer(exchange: Exchange, metadata: CallMetadata) -> bytes:
-            request = oip_proto.decode_request(data)
-            return await self._infer(exchange, metadata, request, context.time_remaining())
-
-        return await self._calls.serve("oip_grpc", data, context, answer)
-
-    async def _streamed(self, data: bytes, metadata: CallMetadata, left_s: float | None) -> bytes:
+    async def _streamed(self, question: Question) -> bytes:
         read: list[InferRequest] = []
 
-        async def answer(exchange: Exchange, metadata: CallMetadata) -> bytes:
-            read.append(oip_proto.decode_request(data))
-            return await self._infer(exchange, metadata, read[0], left_s)
+        async def answer(exchange: Exchange, question: Question) -> bytes:
+            read.append(await self._read(exchange, question))
+            return await self._answer(exchange, question, read[0])
 
-        with self._desk.open("oip_grpc", clean_id(metadata.get(REQUEST_ID) or "")) as exchange:
-            exchange.trace = metadata.trace(exchange.request_id)
-            encoded = await self._calls.attempt(exchange, data, metadata, answer)
+        with self._calls.opened("oip_grpc", question.metadata) as exchange:
+            encoded = await self._calls.attempt(exchange, question, answer)
         if exchange.error is None:
             return encode_stream_response(encoded)
         text = text_of(exchange.error, "oip_grpc", exchange.target)
         return encode_stream_error(text, read[0].id if read else "")
 
-    async def _infer(
-        self,
-        exchange: Exchange,
-        metadata: CallMetadata,
-        request: InferRequest,
-        left_s: float | None,
-    ) -> bytes:
-        timeout_s = left_s
+    async def _infer(self, exchange: Exchange, question: Question) -> bytes:
+        request = await self._read(exchange, question)
+        return await self._answer(exchange, question, request)
+
+    async def _read(self, exchange: Exchange, question: Question) -> InferRequest:
+        data, decode = question.data, oip_proto.decode_request
+        if len(data) > SLOW_BYTES and slow_infer_bytes(data) > SLOW_BYTES:
+            return await self._calls.elsewhere(exchange, question, decode, data)
+        return decode(data)
+
+    async def _answer(self, exchange: Exchange, question: Question, request: InferRequest) -> bytes:
         explain = False
         if request.parameters:
             explain = wants_explanation(request)
-            asked_s = timeout_s_of(request)
-            if asked_s is not None:
-                timeout_s = asked_s if left_s is None else min(left_s, asked_s)
-        answer = await self._calls.infer(exchange, request, metadata, timeout_s)
+            question = _within(question, timeout_s_of(request))
+        answer = await self._calls.infer(exchange, question, request)
         response = answer.response
         if explain and exchange.route is not None:
             response = explained(answer, exchange.route, self._desk.clock() - exchange.started)
+        if are_slow(response.outputs, _IN_RUNS):
+            encode = oip_proto.encode_response
+            return await self._calls.elsewhere(exchange, question, encode, response)
         return oip_proto.encode_response(response)
 
     # Questions ------------------------------------------------------------------------------------
@@ -175,6 +183,14 @@ class OipGrpc:
         return None, lambda: oip_proto.encode_repository_index(
             index_of(self._pipeline.table, ready_only=ready_only)
         )
+
+
+def _within(question: Question, asked_s: float | None) -> Question:
+    """The question with the patience that its request asks for, if that is less than its call's."""
+    left_s = question.left_s
+    if asked_s is None or (left_s is not None and left_s <= asked_s):
+        return question
+    return Question(question.data, question.metadata, asked_s)
 
 
 def _server_live(_: bytes) -> _Told:

@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import orjson
-from google.protobuf.message import DecodeError
 
+from gateway.codecs.protobuf import NotAMessage
 from gateway.errors import (
     BackendRefused,
     BodyTooLarge,
@@ -70,7 +70,7 @@ def status_of(error: GatewayError, dialect: Dialect) -> int:
 def code_of(error: GatewayError, dialect: Dialect) -> str:
     """The gRPC code's name in the caller's dialect."""
     if dialect == "tfs_grpc":
-        if isinstance(error.__cause__, DecodeError):
+        if isinstance(error, NotAMessage):
             return "INTERNAL"  # as gRPC's own parser says it there
         if isinstance(error, BackendRefused) and error.code:
             return error.code

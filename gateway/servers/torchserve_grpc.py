@@ -6,8 +6,9 @@ import functools
 from collections.abc import Callable, Mapping
 
 from gateway.codecs import torchserve_proto
+from gateway.codecs.slow_messages import SLOW_BYTES, slow_map_bytes
 from gateway.servers.exchange import Desk, Exchange
-from gateway.servers.grpc_calls import CallMetadata, Calls, Context, Method
+from gateway.servers.grpc_calls import Calls, Method, Question
 from gateway.servers.heavy import HeavyWork
 from gateway.servers.torchserve_calls import TorchServeCalls
 from gateway.servers.torchserve_problems import NoModelName
@@ -31,24 +32,26 @@ class TorchServeGrpc:
         """Its methods of one message each way, by name."""
         return {
             "Ping": functools.partial(self._calls.tell, "torchserve_grpc", self._ping),
-            "Predictions": self._predict,
+            "Predictions": functools.partial(self._calls.serve, "torchserve_grpc", self._predict),
         }
 
     def _ping(self, _: bytes) -> tuple[None, Callable[[], bytes]]:
         return None, lambda: torchserve_proto.encode_health(healthy=self._pipeline.is_ready)
 
-    async def _predict(self, data: bytes, context: Context) -> bytes:
-        async def answer(exchange: Exchange, metadata: CallMetadata) -> bytes:
-            exchange.target, fields = torchserve_proto.decode_request(data)
-            if not exchange.target.model:
-                raise NoModelName("Parameter model_name is required.")
-            prediction = await self._predictions.answer_fields(
-                exchange,
-                metadata,
-                exchange.target,
-                fields=fields,
-                timeout_s=context.time_remaining(),
-            )
-            return torchserve_proto.encode_answer(prediction)
-
-        return await self._calls.serve("torchserve_grpc", data, context, answer)
+    async def _predict(self, exchange: Exchange, question: Question) -> bytes:
+        data, decode = question.data, torchserve_proto.decode_request
+        if len(data) > SLOW_BYTES and slow_map_bytes(data) > SLOW_BYTES:
+            target, fields = await self._calls.elsewhere(exchange, question, decode, data)
+        else:
+            target, fields = decode(data)
+        exchange.target = target
+        if not target.model:
+            raise NoModelName("Parameter model_name is required.")
+        prediction = await self._predictions.answer_fields(
+            exchange,
+            question.metadata,
+            target,
+            fields=fields,
+            timeout_s=question.left_s,
+        )
+        return torchserve_proto.encode_answer(prediction)

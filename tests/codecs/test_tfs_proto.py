@@ -123,6 +123,15 @@ def test_nan_keeps_its_bits() -> None:
         assert same_bits(again, tensor)
 
 
+def test_more_inputs_than_any_model_has_are_refused_before_one_is_read() -> None:
+    message = wire.PredictRequest()
+    message.model_spec.name = "m"
+    for number in range(tfs_proto.MAX_INPUTS + 1):
+        message.inputs[str(number)].dtype = wire.DT_INVALID  # which would be refused
+    with pytest.raises(InvalidRequest, match="got 1025 inputs, at most 1024 are taken"):
+        tfs_proto.decode_request(message.SerializeToString())
+
+
 def test_a_version_that_is_no_integer_cannot_be_asked_for() -> None:
     for version in ("v1", "1.0", "-1", "", "9" * 30, "\u0661"):
         with pytest.raises(InvalidRequest, match="versions are integers"):

@@ -111,6 +111,10 @@ def test_an_array_read_from_content_is_a_view_of_the_message() -> None:
 def test_tensor_content_of_strings_is_lengths_then_text() -> None:
     made = proto(wire.DT_STRING, (3,), tensor_content=b"\x01\x00\x82\x00" + b"a" + b"bc")
     assert read(made) == [b"a", b"", b"bc"]
+    short = proto(wire.DT_STRING, (3,), tensor_content=b"\x01\x00\x02" + b"a" + b"bc")
+    assert read(short) == [b"a", b"", b"bc"]
+    long = proto(wire.DT_STRING, (2,), tensor_content=b"\x01\xc8\x01" + b"a" + b"b" * 200)
+    assert read(long) == [b"a", b"b" * 200]
 
 
 BROKEN = {

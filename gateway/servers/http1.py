@@ -38,19 +38,21 @@ class BoundedProtocol(DirectConnection):
     """
 
     _head_bytes = 0  # of what is arriving and is no body
+    _complaint = 400, _NO_HTTP  # what is wrong when the parser stops
+    _is_large_read = False  # so that a head in it may be too large
     _late: object = None  # the last request that came in pieces, known by its scope
-    _begun: Cycle | None = (
-        None  # one whose head is in what is being read, and which nobody serves yet
-    )
+    # Its head is in what is being read, and nobody serves it yet.
+    _begun: Cycle | None = None
 
     def data_received(self, data: bytes) -> None:
         """Take what has arrived, within the bounds."""
         if self._is_again(data):
             return
+        self._is_large_read = len(data) > MAX_HEAD_BYTES
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserError:
-            self._refuse(400, _NO_HTTP)
+            self._refuse(*self._complaint)
         except httptools.HttpParserUpgrade as upgrade:
             self._decline_upgrade(data[upgrade.args[0] :])
         if self._is_arriving:
@@ -110,6 +112,8 @@ class BoundedProtocol(DirectConnection):
         """The end of its head: the application begins, or waits for the answer before this one."""
         if self.parser.should_upgrade():
             return  # it is read again
+        if self._is_large_read:
+            self._check_head()
         version = self.parser.get_http_version()
         scope = self.scope
         scope["method"] = self.parser.get_method().decode("ascii")
@@ -143,6 +147,13 @@ class BoundedProtocol(DirectConnection):
             self.pipeline.appendleft((cycle, self.app))
             if len(self.pipeline) >= MAX_QUEUED:  # read on until then, to notice departures
                 self.flow.pause_reading()
+
+    def _check_head(self) -> None:
+        """Refuse a head that arrived in one large read, and is too large itself."""
+        size = len(self.url) + sum([len(name) + len(value) + 4 for name, value in self.headers])
+        if size > MAX_HEAD_BYTES:
+            self._complaint = 431, _HEAD_TOO_LARGE
+            raise ValueError(_HEAD_TOO_LARGE)  # it stops the parser
 
     def on_body(self, body: bytes) -> None:
         """A piece of its body."""

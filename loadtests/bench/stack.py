@@ -21,6 +21,8 @@ admin = "127.0.0.1:{admin}"
 [backends.torch]
 kind = "oip"
 address = "127.0.0.1:{backend}"
+[models.iris]
+batching = {{ max_in_flight = 2 }}
 [models.iris.arms.torch]
 backend = "torch"
 [models.minilm]

@@ -64,6 +64,20 @@ def test_an_endless_head_is_refused_after_other_requests_too() -> None:
     run(scenario())
 
 
+@pytest.mark.parametrize("before", [b"", GET])
+def test_a_large_head_is_refused_in_however_few_pieces_it_comes(before: bytes) -> None:
+    async def scenario() -> None:
+        head = b"GET / HTTP/1.1\r\nhost: x\r\nx: %b\r\n\r\n" % (b"a" * (MAX_HEAD_BYTES + 1))
+        async with serving(length) as listener, listener.connected() as client:
+            await client.send(before + head)
+            said = await client.rest()
+            assert said.count(b"HTTP/1.1 200 ") == (1 if before else 0)
+            assert said.count(b"HTTP/1.1 431 ") == 1
+            assert listener.refusals == ["body_too_large"]
+
+    run(scenario())
+
+
 CHUNKED = b"POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n"
 
 

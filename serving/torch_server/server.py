@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import signal
 import socket
 from collections.abc import Iterator
@@ -65,6 +66,7 @@ async def _serve(settings: Settings, scratch: Path) -> None:
             group.create_task(fleet.run())
             serving = group.create_task(rest.serve(sockets=[listener]))
             await grpc_server.start()
+            gc.freeze()  # what was imported stays; nobody has to look through it for garbage
             log(
                 "listening",
                 rest=str(Address(settings.rest.host, listener.getsockname()[1])),

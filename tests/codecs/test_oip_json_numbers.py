@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,11 +15,12 @@ from gateway.errors import InvalidRequest
 from gateway.messages import InferRequest
 from gateway.tensors import DTYPES
 from tests.codecs.json_lists import any_lists, long_, regular_lists
+from tests.codecs.test_any_bytes import damaged
 
 
-def numbers_of(body: str) -> InferRequest | None:
+def numbers_of(body: str | bytes) -> InferRequest | None:
     """The request, which is what the other reader finds too; None where only that one reads it."""
-    text = body.encode()
+    text = body.encode() if isinstance(body, str) else body
     found = decode_numbers(text, None, model="m", version="1")
     if found is None:
         return None
@@ -52,6 +55,14 @@ def test_whatever_is_read_is_read_as_it_would_be_otherwise(
     numbers_of(body(tensor(data, datatype, f"[{count}]")))
     numbers_of(body(tensor(data, datatype, f"[1,{count + 1}]")))
     numbers_of(body(tensor(data, datatype, f"[{size}]")))
+
+
+def test_damaged_bodies_are_read_as_they_would_be_otherwise() -> None:
+    rng = random.Random(1)
+    seed = body(tensor(f"[{'1.5,' * 1100}2]", shape="[1101]")).encode()
+    assert numbers_of(seed) is not None
+    read = sum(numbers_of(damaged(rng, seed, seed)) is not None for _ in range(500))
+    assert read > 0
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,19 +12,21 @@ from gateway.codecs import tfs_json
 from gateway.codecs.tfs_json_numbers import parse_numbers
 from gateway.tensors import DTYPES, Tensor
 from tests.codecs.json_lists import any_lists, long_, regular_lists
+from tests.codecs.test_any_bytes import damaged
 from tests.codecs.tfs_golden import signature
 
 LONG = long_("[1,2.5]")
 
 
-def numbers_of(body: str, **inputs: str) -> tuple[Tensor, ...] | None:
+def numbers_of(body: str | bytes, **inputs: str) -> tuple[Tensor, ...] | None:
     """The inputs, which are what the other reader finds too; None where only that one reads them."""
     wanted = signature("serving_default", inputs, {})
-    found = parse_numbers(body.encode())
+    text = body.encode() if isinstance(body, str) else body
+    found = parse_numbers(text)
     ours = None if found is None else found.inputs(wanted)
     if found is None or ours is None:
         return None
-    parsed = tfs_json.parse_predict(body.encode())
+    parsed = tfs_json.parse_predict(text)
     assert (parsed.signature_name, parsed.form) == (found.signature_name, found.form)
     for our, their in zip(ours, tfs_json.decode_inputs(parsed, wanted), strict=True):
         assert (our.name, our.datatype) == (their.name, their.datatype)
@@ -41,6 +45,14 @@ def test_whatever_is_read_is_read_as_it_would_be_otherwise(data: str, datatype: 
         f'{{"instances":[{{"x":{data}}},{{"x":{data}}}]}}',
     ):
         numbers_of(text, x=f"{datatype} -1")
+
+
+def test_damaged_bodies_are_read_as_they_would_be_otherwise() -> None:
+    rng = random.Random(1)
+    seed = f'{{"signature_name":"a","inputs":{{"x":[{"[1,2]," * 700}[3,4]]}}}}'.encode()
+    assert numbers_of(seed, x="INT8 -1") is not None
+    for _ in range(500):
+        numbers_of(damaged(rng, seed, seed), x="INT8 -1")
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from gateway.servers.exchange import Desk, Exchange
 from gateway.servers.explain import explained, wants_explanation
 from gateway.servers.heavy import HEAVY_BYTES, HeavyWork, are_heavy
 from gateway.servers.http_call import Call, Question, Reply
+from gateway.servers.oip_predict import numbers_at_once
 from gateway.servers.packing import PACKED_BYTES, encoding_of, packed
 from gateway.servers.remembered import remembered
 
@@ -91,24 +92,24 @@ class OipRest:
 
     def begin(self, exchange: Exchange, call: Call) -> Question | None:
         """Read a predict request; None if it is to be read elsewhere."""
+        # Set before anything can fail, so that the books name the model of a request that cannot be read.
+        exchange.target = asked = self._asked(call)
         length, size = _header_length(call), len(call.body)
         if (size if length is None else min(length, size)) > HEAVY_BYTES:
-            return None
-        exchange.target = asked = self._asked(call)
+            read = numbers_at_once(call.body, length, model=asked.model, version=asked.version)
+            return None if read is None else self._question(exchange, call, asked, read)
         if length == 0:
             route, deadline = self._desk.route(call.headers, exchange, asked, call.known)
             request = decode_raw_request(
                 call.body, route.signature, model=asked.model, version=asked.version
             )
             return Question(call, route, request, deadline, form=_ALL_BINARY)
-        request, form = oip_json.decode_request(
-            call.body, length, model=asked.model, version=asked.version
-        )
-        return self._question(exchange, call, asked, request, form)
+        read = oip_json.decode_request(call.body, length, model=asked.model, version=asked.version)
+        return self._question(exchange, call, asked, read)
 
     async def _begin_large(self, exchange: Exchange, call: Call) -> Question:
         exchange.target = asked = self._asked(call)
-        request, form = await self._heavy.run(
+        read = await self._heavy.run(
             self._desk.reading_deadline(call.headers, exchange),
             oip_json.decode_request,
             call.body,
@@ -116,7 +117,7 @@ class OipRest:
             model=asked.model,
             version=asked.version,
         )
-        return self._question(exchange, call, asked, request, form)
+        return self._question(exchange, call, asked, read)
 
     def _asked(self, call: Call) -> Target:
         asked = _match(call.path)
@@ -124,14 +125,14 @@ class OipRest:
             raise InvalidRequest(f"Malformed request: {call.method} {call.path}")
         return asked
 
-    def _question(  # noqa: PLR0917  # one after the other came to be
+    def _question(
         self,
         exchange: Exchange,
         call: Call,
         asked: Target,
-        request: InferRequest,
-        form: oip_json.OutputForm,
+        read: tuple[InferRequest, oip_json.OutputForm],
     ) -> Question:
+        request, form = read
         if not request.parameters:
             route, deadline = self._desk.route(call.headers, exchange, asked, call.known)
             return Question(call, route, request, deadline, form=form)

@@ -17,6 +17,7 @@ import orjson
 from gateway.codecs import tfs_json
 from gateway.codecs.tfs_json import PredictBody
 from gateway.codecs.tfs_json_examples import decode_examples
+from gateway.codecs.tfs_json_numbers import NumbersBody
 from gateway.codecs.tfs_json_write import Form
 from gateway.codecs.tfs_signature import uncarried_signature
 from gateway.errors import GatewayError, InvalidRequest, UnknownSignature
@@ -29,8 +30,8 @@ from gateway.servers.http_call import Call, Question, Reply
 from gateway.servers.remembered import remembered
 from gateway.servers.statuses import describe_target, is_ready, tfs_statuses
 from gateway.servers.tfs_examples import ExampleCalls, parsed, read_examples
-from gateway.servers.tfs_predict import read_large, signatures_of
-from gateway.tensors import Signature
+from gateway.servers.tfs_predict import numbers_at_once, read_large, signatures_of
+from gateway.tensors import Signature, Tensor
 
 __all__ = ["TfsRest"]
 
@@ -74,6 +75,19 @@ def _version(digits: str) -> str:
     if len(digits) > _MAX_DIGITS or int(digits) > _INT64_MAX:
         raise InvalidRequest(f"Failed to convert version: {digits[:64]} to numeric.")
     return str(int(digits))
+
+
+def _inputs(
+    body: PredictBody | NumbersBody, text: bytes, signature: Signature
+) -> tuple[Tensor, ...]:
+    if isinstance(body, PredictBody):
+        return tfs_json.decode_inputs(body, signature)
+    inputs = body.inputs(signature)
+    return (
+        tfs_json.decode_inputs(tfs_json.parse_predict(text), signature)
+        if inputs is None
+        else inputs
+    )
 
 
 class TfsRest:
@@ -127,19 +141,22 @@ class TfsRest:
 
     def begin(self, exchange: Exchange, call: Call) -> Question | None:
         """Read a predict request; None if it is to be read elsewhere."""
+        numbers = None
         if len(call.body) > HEAVY_BYTES:
-            return None
+            numbers = numbers_at_once(call.body)
+            if numbers is None:
+                return None
         path = _match(call.method, call.path)
         assert path is not None, "it is a predict request"
         # Set before anything can fail, so that the books name the model of a request that cannot be read.
         exchange.target = path.target
-        body = tfs_json.parse_predict(call.body)
+        body = numbers or tfs_json.parse_predict(call.body)
         try:
             route, deadline = self._route(exchange, call, path.target, body.signature_name)
         except UnknownSignature:
-            self._refuse_uncarried(exchange.target, body)
+            self._refuse_uncarried(exchange.target, call.body)
             raise
-        inputs = tfs_json.decode_inputs(body, route.signature)
+        inputs = _inputs(body, call.body, route.signature)
         request = InferRequest(model=path.target.model, inputs=inputs, id=exchange.request_id)
         return Question(call, route, request, deadline, form=body.form, as_is=True)
 
@@ -183,7 +200,7 @@ class TfsRest:
         exchange.route = route = self._pipeline.route(target)
         return route, deadline
 
-    def _refuse_uncarried(self, target: Target, body: PredictBody) -> None:
+    def _refuse_uncarried(self, target: Target, body: bytes) -> None:
         """Say what is wrong with inputs for a signature that is there, but that Tandem cannot call."""
         description = self._pipeline.table.resolve(target).arm.description
         if description is None or not description.told:
@@ -191,7 +208,7 @@ class TfsRest:
         name = target.signature or DEFAULT_SIGNATURE
         signature = uncarried_signature(description.told, name)
         if signature is not None:
-            tfs_json.decode_inputs(body, signature)
+            tfs_json.decode_inputs(tfs_json.parse_predict(body), signature)
 
     async def _begin_large(self, exchange: Exchange, call: Call, asked: Target) -> Question:
         """As `begin` reads a small body, with the same errors in the same order."""

@@ -19,8 +19,8 @@ from gateway.messages import Target
 from gateway.pipeline import Pipeline
 from gateway.servers.exchange import Desk, Exchange
 from gateway.servers.heavy import HeavyWork
-from gateway.servers.remembered import remembered
 from gateway.servers.http_call import Call, Reply
+from gateway.servers.remembered import remembered
 from gateway.servers.statuses import describe_target
 from gateway.servers.torchserve_calls import TorchServeCalls
 from gateway.servers.torchserve_openapi import model_api

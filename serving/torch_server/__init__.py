@@ -16,12 +16,6 @@ The modules, in reading order:
     contract      do these tensors fit the model? (pure)
     inference     one request, without its protocol
     rest, grpc    the outside calls us
-    grpc_server   gRPC calls: sockets, tasks, deadlines, the end
-    grpc_wire     a call's headers, message and status (pure)
-    http2         requests and answers of one connection (pure)
-    http2_answers flow control (pure)
-    http2_frames  HTTP/2's bytes (pure)
-    hpack         HTTP/2's headers (pure)
     metrics, logs, scratch
     server        composition, signals, drain
 """

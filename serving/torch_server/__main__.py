@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 
@@ -15,6 +16,10 @@ def main() -> int:
     # Until the server catches signals, they simply end it: no traceback.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     settings = parse(sys.argv[1:])
+    # gRPC reads these when it is imported. Workers are started by fork and exec at once: its fork handlers
+    # would only say, on standard error and not as JSON, that they have nothing to do.
+    os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
+    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
     from serving.torch_server import server  # noqa: PLC0415  # `--help` answers without half a second of imports
     from serving.torch_server.logs import log, set_up_logs  # noqa: PLC0415  # as above
 

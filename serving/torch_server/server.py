@@ -14,6 +14,7 @@ import socket
 from collections.abc import Iterator
 from pathlib import Path
 
+import grpc
 import uvicorn
 import uvloop
 from prometheus_client import disable_created_metrics
@@ -57,28 +58,30 @@ async def _serve(settings: Settings, scratch: Path) -> None:
     metrics = Metrics()
     fleet = Fleet(settings, metrics, scratch)
     inference = Inference(fleet, metrics)
-    with _listen(settings.rest) as rest_listener, _listen(settings.grpc) as grpc_listener:
+    with _listen(settings.rest) as listener:
         rest = _RestServer(make_rest_app(inference, metrics, settings), settings)
         grpc_server = make_grpc_server(inference, settings)
+        grpc_port = _bind(grpc_server, settings.grpc)
         async with asyncio.TaskGroup() as group:
             group.create_task(fleet.run())
-            serving = (
-                group.create_task(rest.serve(sockets=[rest_listener])),
-                group.create_task(grpc_server.run(grpc_listener)),
-            )
+            serving = group.create_task(rest.serve(sockets=[listener]))
+            await grpc_server.start()
             gc.freeze()  # what was imported stays; nobody has to look through it for garbage
             log(
                 "listening",
-                rest=str(Address(settings.rest.host, rest_listener.getsockname()[1])),
-                grpc=str(Address(settings.grpc.host, grpc_listener.getsockname()[1])),
+                rest=str(Address(settings.rest.host, listener.getsockname()[1])),
+                grpc=str(Address(settings.grpc.host, grpc_port)),
             )
-            await stop.wait()
-            log("draining")
-            inference.is_draining = True
-            await asyncio.sleep(settings.drain_notice_s)
-            rest.should_exit = True
-            grpc_server.drain(settings.drain_timeout_s)
-            await asyncio.wait(serving)
+            try:
+                await stop.wait()
+                log("draining")
+                inference.is_draining = True
+                await asyncio.sleep(settings.drain_notice_s)
+                rest.should_exit = True
+                await grpc_server.stop(settings.drain_timeout_s)
+                await serving
+            finally:
+                await grpc_server.stop(None)
             fleet.close()
 
 
@@ -105,6 +108,13 @@ def _listen(address: Address) -> socket.socket:
         return socket.create_server((address.host, address.port), family=family, backlog=1024)
     except OSError as exc:
         raise CannotListen(f"{address}: {exc.strerror or exc}") from exc
+
+
+def _bind(server: grpc.aio.Server, address: Address) -> int:
+    try:
+        return server.add_insecure_port(str(address))
+    except RuntimeError as exc:
+        raise CannotListen(f"{address}: {exc}") from exc
 
 
 class _RestServer(uvicorn.Server):

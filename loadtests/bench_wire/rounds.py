@@ -103,7 +103,7 @@ def measure(case: Case, stack: Stack, loader: Loader, rounds: int) -> Found:
             (stack.echo, echo_at, found.echo_us),
         ):
             spent.append(_us_each(server, address, (case.wire, body, loader), found))
-        if case.wire == "REST JSON":
+        if case.wire == "REST JSON" and case.size != "4B":
             found.parse_us.append(_parse_us(body.content, GATEWAY_CORE))
         rows, count = (
             now - then for now, then in zip(_batches(stack, case.model), batches, strict=True)

@@ -70,6 +70,23 @@ def test_predict_and_model_infer_give_the_models_answer(tmp_path: Path) -> None:
     against(tmp_path, scenario)
 
 
+def test_calls_side_by_side_keep_their_own_metadata(tmp_path: Path) -> None:
+    async def scenario(_: Stack, channel: grpc.aio.Channel) -> None:
+        data = tfs_proto.encode_request(InferRequest(model="floats", inputs=(X,)))
+
+        async def returned(sent: str) -> object:
+            call = method_of(channel, PREDICT)(data, metadata=(("x-request-id", sent),))
+            await call
+            return dict(await call.trailing_metadata())["x-request-id"]
+
+        sent = [f"call-{number}" for number in range(40)]
+        async with asyncio.TaskGroup() as group:
+            calls = [group.create_task(returned(one)) for one in sent]
+        assert [call.result() for call in calls] == sent
+
+    against(tmp_path, scenario)
+
+
 def test_facts_come_as_trailing_metadata_when_asked(tmp_path: Path) -> None:
     async def scenario(_: Stack, channel: grpc.aio.Channel) -> None:
         data = tfs_proto.encode_request(InferRequest(model="floats", inputs=(X,)))

@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from gateway.app import Gateway
+from gateway.backends import replicas
 from gateway.control import reconcile
 from gateway.control.source import ConfigFile
 from tests.fakes.arithmetic import Arithmetic, serving
@@ -29,13 +30,13 @@ PATH = "/v1/models/floats:predict"
 BODY = {"instances": [[1, 2, 3, 4]]}
 
 
-async def statuses(client: httpx.AsyncClient, count: int) -> list[int]:
-    """Of so many requests, four at a time."""
-    found: list[int] = []
+async def failures(client: httpx.AsyncClient, count: int) -> list[str]:
+    """What was answered to those of so many requests that failed, four at a time."""
+    found: list[str] = []
     for _ in range(count // 4):
         async with asyncio.TaskGroup() as group:
             four = [group.create_task(client.post(PATH, json=BODY)) for _ in range(4)]
-        found += [task.result().status_code for task in four]
+        found += [task.result().text for task in four if task.result().is_error]
     return found
 
 
@@ -44,6 +45,7 @@ def test_a_replica_that_dies_costs_nobody_anything(
 ) -> None:
     """Nor before: the other one answers what was on its way. When it is back, it takes its share again."""
     monkeypatch.setattr(reconcile, "ASK_EVERY_S", 0.2)
+    monkeypatch.setattr(replicas, "_PROBE_TIMEOUT_S", 20.0)  # a busy machine is not a dead replica
 
     async def story() -> None:
         one, other = Arithmetic(), Arithmetic()
@@ -62,24 +64,24 @@ def test_a_replica_that_dies_costs_nobody_anything(
                 wanted = {"backend": "pair", "replica": replica.address, **labels}
                 return sample(gateway, f"tandem_replica_{name}", **wanted)
 
-            assert set(await statuses(client, 40)) == {200}
+            assert not await failures(client, 40)
             assert len(one.batches) == of(one, "batches_total", reason="ok") > 0
             assert len(other.batches) == of(other, "batches_total", reason="ok") > 0
 
             await dying.aclose()
             while of(one, "in"):  # each round ends, and three failures or one probe put it out
-                assert set(await statuses(client, 4)) == {200}
+                assert not await failures(client, 4)
             ejections = of(one, "ejections_total")
             assert ejections == 1
             assert of(one, "pending_batches") == 0
-            assert set(await statuses(client, 100)) == {200}
+            assert not await failures(client, 100)
             assert of(one, "in") == 0
             assert of(one, "ejections_total") == ejections
 
             await stack.enter_async_context(serving(one, one.address))
             await until(lambda: of(one, "in") == 1)
             before = len(one.batches)
-            assert set(await statuses(client, 40)) == {200}
+            assert not await failures(client, 40)
             assert len(one.batches) > before
             assert of(one, "ejections_total") == ejections
 

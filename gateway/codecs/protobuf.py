@@ -14,7 +14,15 @@ from google.protobuf.message import DecodeError, Message
 
 from gateway.errors import BodyTooLarge, InvalidRequest
 
-__all__ = ["Blob", "NotAMessage", "parse", "parse_apart", "serialize", "serialize_with"]
+__all__ = [
+    "Blob",
+    "NotAMessage",
+    "parse",
+    "parse_apart",
+    "parse_around",
+    "serialize",
+    "serialize_with",
+]
 
 Blob: TypeAlias = bytes | memoryview
 
@@ -41,9 +49,7 @@ def parse(kind: type[_AnyMessage], data: bytes) -> _AnyMessage:
     try:
         return kind.FromString(data)
     except DecodeError as error:
-        raise NotAMessage(
-            f"got {len(data)} bytes that are no {kind.DESCRIPTOR.name} message"
-        ) from error
+        raise _not_a_message(kind, data) from error
 
 
 def parse_apart(
@@ -65,6 +71,25 @@ def parse_apart(
     return message, getattr(message, field)[:]  # a list is walked twice as fast as the container
 
 
+def parse_around(
+    kind: type[_AnyMessage], data: bytes, field: str
+) -> tuple[_AnyMessage, Sequence[Blob]]:
+    """The message of type `kind` in `data`, and what its message in `field` holds, which is not read.
+
+    Where the message is small, all of it is read, and the second is empty.
+
+    Raises:
+        NotAMessage: the bytes are none, or have more fields beside that one than any such message.
+    """
+    if len(data) < APART_BYTES:
+        return parse(kind, data), ()
+    found = _cut(data, _tag(kind, field))
+    if found is None:
+        raise _not_a_message(kind, data)
+    rest, blobs = found
+    return parse(kind, rest), blobs
+
+
 def serialize(message: Message) -> bytes:
     """The bytes of `message`.
 
@@ -77,7 +102,7 @@ def serialize(message: Message) -> bytes:
 
 
 def serialize_with(message: Message, field: str, blobs: Sequence[Blob]) -> bytes:
-    """The bytes of `message` with `blobs` in its repeated bytes field `field`, the last it has.
+    """The bytes of `message` with `blobs` in its field `field`, the last it has: of bytes or a message.
 
     Raises:
         BodyTooLarge: more than a protobuf message may have.
@@ -91,6 +116,10 @@ def serialize_with(message: Message, field: str, blobs: Sequence[Blob]) -> bytes
         size += len(prefix) + len(blob)
     _check_size(message, size)
     return b"".join(parts)
+
+
+def _not_a_message(kind: type[Message], data: bytes) -> NotAMessage:
+    return NotAMessage(f"got {len(data)} bytes that are no {kind.DESCRIPTOR.name} message")
 
 
 def _check_size(message: Message, size: int) -> None:

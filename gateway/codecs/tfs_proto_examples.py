@@ -8,12 +8,12 @@ A MultiInference asks one model through several signatures; its tasks go to one 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
 from gateway._stubs import tfs_wire_pb2 as wire
-from gateway.codecs.protobuf import parse, serialize
+from gateway.codecs.protobuf import Blob, parse, parse_around, serialize, serialize_with
 from gateway.codecs.tfs_model_spec import read_target
 from gateway.errors import InvalidRequest
 from gateway.messages import ExampleMethod, Target
@@ -34,6 +34,8 @@ _Response: TypeAlias = (
     wire.ClassificationResponse | wire.RegressionResponse | wire.MultiInferenceResponse
 )
 
+_EXAMPLES = "input"
+
 _REQUESTS: Mapping[ExampleMethod, type[_Request]] = {
     "Classify": wire.ClassificationRequest,
     "Regress": wire.RegressionRequest,
@@ -48,11 +50,17 @@ _RESPONSES: Mapping[ExampleMethod, type[_Response]] = {
 
 @dataclass(frozen=True, slots=True)
 class ExamplesRequest:
-    """A request about examples, and the model that it is for."""
+    """A request about examples, and the model that it is for.
+
+    Attributes:
+        message: Without its examples, if they are many.
+        examples: Those, as they came.
+    """
 
     method: ExampleMethod
     target: Target
     message: _Request
+    examples: Sequence[Blob] = ()
 
 
 def decode_request(method: ExampleMethod, data: bytes) -> ExamplesRequest:
@@ -61,9 +69,9 @@ def decode_request(method: ExampleMethod, data: bytes) -> ExamplesRequest:
     Raises:
         InvalidRequest: the bytes are none, or name no model, or more than one.
     """
-    message = parse(_REQUESTS[method], data)
+    message, examples = parse_around(_REQUESTS[method], data, _EXAMPLES)
     if not isinstance(message, wire.MultiInferenceRequest):
-        return ExamplesRequest(method, read_target(message), message)
+        return ExamplesRequest(method, read_target(message), message, examples)
     names = [task.model_spec.name for task in message.tasks]
     if not names or not names[0]:
         raise InvalidRequest("ModelSpec has no name specified.")
@@ -71,7 +79,7 @@ def decode_request(method: ExampleMethod, data: bytes) -> ExamplesRequest:
         raise InvalidRequest(
             "All ModelSpecs in a MultiInferenceRequest must access the same model name."
         )
-    return ExamplesRequest(method, read_target(message.tasks[0]), message)
+    return ExamplesRequest(method, read_target(message.tasks[0]), message, examples)
 
 
 def make_request(method: ExampleMethod, target: Target, examples: wire.Input) -> ExamplesRequest:
@@ -87,7 +95,7 @@ def encode_request(request: ExamplesRequest, model: str, version: str) -> bytes:
     for spec in _specs(request.message):
         spec.name = model
         spec.version.value = int(version)
-    return serialize(request.message)
+    return serialize_with(request.message, _EXAMPLES, request.examples)
 
 
 def encode_response(method: ExampleMethod, data: bytes, model: str) -> bytes:

@@ -7,6 +7,7 @@ and what its outputs mean, only the backend can say.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from typing import TypeVar
 
@@ -69,7 +70,7 @@ class ExampleCalls:
         read = tfs_proto_examples.decode_request(method, data)
         asked = read.target
         target = self._desk.target(headers, exchange, asked, asked.signature)
-        request = ExamplesRequest(method, target, read.message)
+        request = dataclasses.replace(read, target=target)
         deadline = self._desk.deadline(headers, exchange, timeout_s)
         answer = await self._ask(exchange, request, deadline)
         name = target.model

@@ -8,7 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway._stubs import oip_wire_pb2 as pb
-from gateway.codecs.protobuf import APART_BYTES, parse, parse_apart, serialize_with
+from gateway._stubs import tfs_wire_pb2 as tfs
+from gateway.codecs.protobuf import (
+    APART_BYTES,
+    NotAMessage,
+    parse,
+    parse_apart,
+    parse_around,
+    serialize_with,
+)
 from gateway.errors import InvalidRequest
 
 FIELD = "raw_input_contents"
@@ -87,3 +95,38 @@ def test_any_bytes_mean_what_they_mean_to_protobuf(head: bytes, tail: bytes, cut
     message.ClearField("raw_input_contents")
     whole.ClearField("raw_input_contents")
     assert message == whole
+
+
+EXAMPLES = st.lists(st.binary(max_size=40), max_size=30).map(
+    lambda texts: tfs.Input(
+        example_list=tfs.ExampleList(
+            examples=[
+                tfs.Example(
+                    features=tfs.Features(
+                        feature={"t": tfs.Feature(bytes_list=tfs.BytesList(value=[text]))}
+                    )
+                )
+                for text in [*texts, b"z" * APART_BYTES]
+            ]
+        )
+    )
+)
+
+
+@given(EXAMPLES)
+def test_a_message_around_another_is_written_as_it_was_read(examples: tfs.Input) -> None:
+    """The one inside is looked at by nobody, and stays the same to the byte."""
+    whole = tfs.ClassificationRequest(model_spec=tfs.ModelSpec(name="m"), input=examples)
+    data = whole.SerializeToString()
+    message, blobs = parse_around(tfs.ClassificationRequest, data, "input")
+    assert message == tfs.ClassificationRequest(model_spec=tfs.ModelSpec(name="m"))
+    assert serialize_with(message, "input", blobs) == data
+
+
+def test_a_large_message_of_too_many_fields_is_none() -> None:
+    """Else each of them would be looked at."""
+    many = b"\x0a\x00" * APART_BYTES
+    with pytest.raises(NotAMessage):
+        parse_around(tfs.MultiInferenceRequest, many, "input")
+    small, blobs = parse_around(tfs.MultiInferenceRequest, many[:20], "input")
+    assert (len(small.tasks), blobs) == (10, ())

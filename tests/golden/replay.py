@@ -127,9 +127,9 @@ async def _ask(channel: grpc.aio.Channel, exchange: GrpcExchange) -> str:
     return grpc_disagreement(exchange, "OK", "", response)
 
 
-def agreement(verdicts: Sequence[Verdict]) -> float:
-    """Which part of the answers agree, of the kinds that count: not those about HTTP or reloading."""
-    counted = [verdict for verdict in verdicts if verdict.kind in COUNTED]
+def agreement(verdicts: Sequence[Verdict], *others: str) -> float:
+    """Which part of the answers agree, of the kinds that count and `others`."""
+    counted = [verdict for verdict in verdicts if verdict.kind in COUNTED.union(others)]
     return sum(verdict.agrees for verdict in counted) / len(counted)
 
 
@@ -151,7 +151,8 @@ def summary(verdicts: Sequence[Verdict], explained: frozenset[tuple[str, int]]) 
         for kind in sorted(total)
     ]
     whole = f"{'all':24} {agreed.total():5} of {total.total():5} agree; of the kinds that count"
-    whole += f" {agreement(verdicts):.2%}"
+    whole += f" {agreement(verdicts):.2%}, with reloads {agreement(verdicts, 'reload'):.2%},"
+    whole += f" with servers of other flags {agreement(verdicts, 'reload', 'flags'):.2%}"
     return "\n".join([*table, whole, "", *lines, ""])
 
 

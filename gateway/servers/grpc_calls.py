@@ -45,9 +45,8 @@ Questions: TypeAlias = AsyncIterator[bytes]
 _In = TypeVar("_In")
 _Out = TypeVar("_Out")
 
-_MAX_QUESTION_BYTES: Final = (
-    64 * 1024
-)  # what is asked about a model has names in it, and no tensors
+_MAX_QUESTION_BYTES: Final = 64 * 1024
+"""What is asked about a model has names in it, and no tensors."""
 
 _told: ContextVar[Sequence[tuple[str, str | bytes]]] = ContextVar("_told", default=())
 """The metadata of the call that a task serves: gRPC gives every call a task of its own."""

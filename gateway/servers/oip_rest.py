@@ -6,7 +6,7 @@ import re
 from typing import cast
 from urllib.parse import unquote
 
-from gateway.codecs import oip_json
+from gateway.codecs import oip_json, oip_json_numbers
 from gateway.codecs.oip_raw_request import decode_raw_request
 from gateway.errors import InvalidRequest
 from gateway.messages import InferRequest, InferResponse, Target
@@ -104,14 +104,16 @@ class OipRest:
                 call.body, route.signature, model=asked.model, version=asked.version
             )
             return Question(call, route, request, deadline, form=_ALL_BINARY)
-        read = oip_json.decode_request(call.body, length, model=asked.model, version=asked.version)
+        read = oip_json_numbers.decode_request(
+            call.body, length, model=asked.model, version=asked.version
+        )
         return self._question(exchange, call, asked, read)
 
     async def _begin_large(self, exchange: Exchange, call: Call) -> Question:
         exchange.target = asked = self._asked(call)
         read = await self._heavy.run(
             self._desk.reading_deadline(call.headers, exchange),
-            oip_json.decode_request,
+            oip_json_numbers.decode_request,
             call.body,
             _header_length(call),
             model=asked.model,

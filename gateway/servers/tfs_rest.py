@@ -17,7 +17,6 @@ import orjson
 from gateway.codecs import tfs_json
 from gateway.codecs.tfs_json import PredictBody
 from gateway.codecs.tfs_json_examples import decode_examples
-from gateway.codecs.tfs_json_numbers import NumbersBody
 from gateway.codecs.tfs_json_write import Form
 from gateway.codecs.tfs_signature import uncarried_signature
 from gateway.errors import GatewayError, InvalidRequest, UnknownSignature
@@ -31,7 +30,7 @@ from gateway.servers.remembered import remembered
 from gateway.servers.statuses import describe_target, is_ready, tfs_statuses
 from gateway.servers.tfs_examples import ExampleCalls, parsed, read_examples
 from gateway.servers.tfs_predict import numbers_at_once, read_large, signatures_of
-from gateway.tensors import Signature, Tensor
+from gateway.tensors import Signature
 
 __all__ = ["TfsRest"]
 
@@ -75,19 +74,6 @@ def _version(digits: str) -> str:
     if len(digits) > _MAX_DIGITS or int(digits) > _INT64_MAX:
         raise InvalidRequest(f"Failed to convert version: {digits[:64]} to numeric.")
     return str(int(digits))
-
-
-def _inputs(
-    body: PredictBody | NumbersBody, text: bytes, signature: Signature
-) -> tuple[Tensor, ...]:
-    if isinstance(body, PredictBody):
-        return tfs_json.decode_inputs(body, signature)
-    inputs = body.inputs(signature)
-    return (
-        tfs_json.decode_inputs(tfs_json.parse_predict(text), signature)
-        if inputs is None
-        else inputs
-    )
 
 
 class TfsRest:
@@ -141,24 +127,35 @@ class TfsRest:
 
     def begin(self, exchange: Exchange, call: Call) -> Question | None:
         """Read a predict request; None if it is to be read elsewhere."""
-        numbers = None
-        if len(call.body) > HEAVY_BYTES:
-            numbers = numbers_at_once(call.body)
-            if numbers is None:
-                return None
         path = _match(call.method, call.path)
         assert path is not None, "it is a predict request"
+        if len(call.body) > HEAVY_BYTES:
+            return self._begin_plain(exchange, call, path.target)
         # Set before anything can fail, so that the books name the model of a request that cannot be read.
         exchange.target = path.target
-        body = numbers or tfs_json.parse_predict(call.body)
+        body = tfs_json.parse_predict(call.body)
         try:
             route, deadline = self._route(exchange, call, path.target, body.signature_name)
         except UnknownSignature:
-            self._refuse_uncarried(exchange.target, call.body)
+            self._refuse_uncarried(exchange.target, body)
             raise
-        inputs = _inputs(body, call.body, route.signature)
+        inputs = tfs_json.decode_inputs(body, route.signature)
         request = InferRequest(model=path.target.model, inputs=inputs, id=exchange.request_id)
         return Question(call, route, request, deadline, form=body.form, as_is=True)
+
+    def _begin_plain(self, exchange: Exchange, call: Call, asked: Target) -> Question | None:
+        """Read a large body of numbers that fit; None for any other, as saying why can take long."""
+        numbers = numbers_at_once(call.body)
+        if numbers is None:
+            return None
+        signature = self._likely_signatures(exchange, call, asked).get(numbers.signature_name)
+        inputs = None if signature is None else numbers.inputs(signature)
+        if inputs is None:
+            return None
+        exchange.target = asked
+        route, deadline = self._route(exchange, call, asked, numbers.signature_name)
+        request = InferRequest(model=asked.model, inputs=inputs, id=exchange.request_id)
+        return Question(call, route, request, deadline, form=numbers.form, as_is=True)
 
     def reply(self, exchange: Exchange, question: Question, answer: Answer) -> Reply | None:
         """Write the answer; None if that is to be done elsewhere."""
@@ -200,7 +197,7 @@ class TfsRest:
         exchange.route = route = self._pipeline.route(target)
         return route, deadline
 
-    def _refuse_uncarried(self, target: Target, body: bytes) -> None:
+    def _refuse_uncarried(self, target: Target, body: PredictBody) -> None:
         """Say what is wrong with inputs for a signature that is there, but that Tandem cannot call."""
         description = self._pipeline.table.resolve(target).arm.description
         if description is None or not description.told:
@@ -208,7 +205,7 @@ class TfsRest:
         name = target.signature or DEFAULT_SIGNATURE
         signature = uncarried_signature(description.told, name)
         if signature is not None:
-            tfs_json.decode_inputs(tfs_json.parse_predict(body), signature)
+            tfs_json.decode_inputs(body, signature)
 
     async def _begin_large(self, exchange: Exchange, call: Call, asked: Target) -> Question:
         """As `begin` reads a small body, with the same errors in the same order."""

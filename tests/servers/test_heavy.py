@@ -147,6 +147,20 @@ def test_what_is_not_plain_is_not_read_at_once(strange: str) -> None:
     assert oip_predict.numbers_at_once(oip, None, model="m", version=None) is None
 
 
+def test_plain_numbers_stay_on_the_event_loop_if_they_fit(tmp_path: Path) -> None:
+    """To say why they do not can take long."""
+
+    async def scenario(stack: Stack) -> None:
+        fits = await stack.rest.post(TFS, content=rows(2000))
+        assert (fits.status_code, jobs(stack)) == (200, 0)
+        floats = b'{"instances": [[' + b"1.5," * 5000 + b"1]]}"
+        misfit = await stack.rest.post("/v1/models/tokens:predict", content=floats)
+        assert (misfit.status_code, jobs(stack)) == (400, 1)
+        assert "is not of expected type: int64" in misfit.json()["error"]
+
+    against(tmp_path, scenario)
+
+
 def test_strings_count_with_what_they_hold() -> None:
     def strings(*texts: bytes) -> Tensor:
         return Tensor("s", "BYTES", np.array(texts, np.object_))

@@ -186,14 +186,14 @@ def test_a_full_gateway_is_429_and_a_lost_backend_503(tmp_path: Path) -> None:
 
 def test_large_json_is_read_and_written_in_the_worker_process(tmp_path: Path) -> None:
     async def scenario(stack: Stack) -> None:
-        rows = [ROW] * 2000
+        rows = [ROW] * 4000
         for sent in ({"json": {"instances": rows}}, {"files": {"data": json.dumps(rows).encode()}}):
             answer = await stack.rest.post(FLOATS, **sent)
             found = answer.json()
-            assert (found["predictions"] if "json" in sent else found) == [ANSWER] * 2000
+            assert (found["predictions"] if "json" in sent else found) == [ANSWER] * 4000
         assert stack.count("tandem_heavy_jobs_total", outcome="done") == 4
         binary = await stack.rest.post(FLOATS, content=npy(np.array(rows, "<f4")))
-        assert len(binary.json()) == 2000
+        assert len(binary.json()) == 4000
         only_the_answer = stack.count("tandem_heavy_jobs_total", outcome="done") - 4
         assert only_the_answer == 1
         broken = await stack.rest.post(FLOATS, content=b"[" * 20_000)

@@ -100,10 +100,18 @@ class DirectRoutes:
                 return None
             errand.ask(question)
         except GatewayError as error:
+            _name_target(exchange, head)
             errand.refuse(without_frames(error))
         except Exception as error:  # noqa: BLE001  # a supervisor: they get an answer, we the trace
+            _name_target(exchange, head)
             errand.refuse(internal(error))
         return errand
+
+
+def _name_target(exchange: Exchange, head: Head) -> None:
+    """Let the books name the model of a request that was refused before its body was looked at."""
+    if exchange.target is None:
+        exchange.target = head.endpoint.target_of("POST", head.path)
 
 
 class Errand:
@@ -152,7 +160,8 @@ class Errand:
     def abandon(self) -> None:
         """The client has gone, before it was answered."""
         if self._task is not None:
-            self._task.cancel(CLIENT_LEFT)
+            # Behind its first step: a task that is cancelled before that books nothing.
+            asyncio.get_running_loop().call_soon(self._task.cancel, CLIENT_LEFT)
             return
         if self._pending is not None:
             self._pending.leave()

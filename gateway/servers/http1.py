@@ -49,6 +49,7 @@ class BoundedProtocol(DirectConnection):
         if self._is_again(data):
             return
         self._is_large_read = len(data) > MAX_HEAD_BYTES
+        is_amid = self._is_arriving
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserError:
@@ -60,7 +61,7 @@ class BoundedProtocol(DirectConnection):
         begun = self._begun
         if begun is not None:
             self._begun = None
-            self._begin(begun, data)
+            self._begin(begun, data, is_amid=is_amid)
 
     def _decline_upgrade(self, rest: bytes) -> None:
         """Read the request again without its wish to upgrade: the parser would skip its body."""

@@ -123,13 +123,18 @@ class DirectConnection(BoundedConnection):
         served = self._served
         return (served is None or served.response_complete) and not self.flow.write_paused
 
-    def _begin(self, cycle: Cycle, piece: bytes) -> None:
-        """Serve a request whose head has arrived in `piece`, perhaps with all the rest of it."""
+    def _begin(self, cycle: Cycle, piece: bytes, *, is_amid: bool) -> None:
+        """Serve a request whose head has ended in `piece`, perhaps with all the rest of it.
+
+        `is_amid`: the piece began amid a request, this one or the one before.
+        """
         if self.shortcut is not None and self._is_whole(cycle):
             body = bytes(cycle.body)
             head = self.shortcut.read(cycle.scope)
             if head is not None and self._take(head, body):
-                self._keep(head, piece, len(piece) - len(body))
+                if self.flow.read_paused:  # its body is large; departures are to be read
+                    self.flow.resume_reading()
+                self._keep(head, piece, 0 if is_amid else len(piece) - len(body))
                 return
         self._kept = None
         self._start(cycle)
@@ -158,7 +163,7 @@ class DirectConnection(BoundedConnection):
         return True
 
     def _keep(self, head: object, piece: bytes, size: int) -> None:
-        """Keep the head if it is certain where it ended: the body has a length, and nothing was before it."""
+        """Keep the head, the first `size` bytes of the piece, if it is certain that they are just that."""
         whole = 0 < size <= _MAX_KEPT_BYTES and piece.find(_END) == size - len(_END)
         self._kept = _Kept(piece[:size], head, len(piece)) if whole else None
 

@@ -4,100 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
 from functools import partial
-from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.servers.http1_cycle import ANSWER
-from gateway.servers.http1_direct import DirectCycle
-from gateway.servers.http_call import Reply
 from tests.fakes.gateways import until
-from tests.servers.wire import Client, Listener, Receive, Send, body_of, run, serving
+from tests.servers.short import Short, connection_of, post, said_of, shortened
+from tests.servers.wire import Client, Listener, run
 
-TYPE = b"text/plain"
 LAST = b"GET /last HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"
-
-
-def post(path: bytes, body: bytes, *more: bytes) -> bytes:
-    lines = [b"POST %b HTTP/1.1" % path, b"host: x", *more, b"content-length: %d" % len(body)]
-    return b"\r\n".join([*lines, b"", body])
-
-
-def said_of(path: bytes, body: bytes) -> bytes:
-    return b"%b got %b" % (path, body)
-
-
-async def app(scope: Any, receive: Receive, send: Send) -> None:
-    """The same answers as `Short`, as an application."""
-    body = await body_of(receive)
-    told = said_of(scope["raw_path"], body)
-    await send(
-        {"type": ANSWER, "status": 200, "body": told, "content_type": TYPE, "request_id": b"-"}
-    )
-
-
-class Errand:
-    def __init__(self, short: Short) -> None:
-        self._short = short
-
-    def abandon(self) -> None:
-        self._short.abandoned += 1
-
-
-class Short:
-    """Takes every POST: answers those under /now at once, under /soon later, under /task in a task.
-
-    Those under /held wait for `release`; those under /not are given back after a look at the body.
-    """
-
-    def __init__(self) -> None:
-        self.read_paths: list[bytes] = []
-        self.taken = 0
-        self.abandoned = 0
-        self.held: list[tuple[DirectCycle, Reply]] = []
-
-    def read(self, scope: Mapping[str, Any]) -> bytes | None:
-        if scope["method"] != "POST" or dict(scope["headers"]).keys() & {b"expect"}:
-            return None
-        path: bytes = scope["raw_path"]
-        self.read_paths.append(path)
-        return path
-
-    def begin(self, head: bytes, body: bytes, client: DirectCycle) -> Errand | None:
-        if head.startswith(b"/not"):
-            return None
-        self.taken += 1
-        reply = Reply(200, said_of(head, body), TYPE)
-        if head.startswith(b"/soon"):
-            asyncio.get_running_loop().call_soon(client.answer, reply, "-")
-        elif head.startswith(b"/task"):
-            client.spawn(self._answer_later(client, reply))
-        elif head.startswith(b"/held"):
-            self.held.append((client, reply))
-        else:
-            client.answer(reply, "-")
-        return Errand(self)
-
-    async def _answer_later(self, client: DirectCycle, reply: Reply) -> None:
-        await asyncio.sleep(0.001)
-        client.answer(reply, "-")
-
-    def release(self) -> None:
-        for client, reply in self.held:
-            client.answer(reply, "-")
-        self.held.clear()
-
-
-@asynccontextmanager
-async def shortened(short: Short | None) -> AsyncIterator[Listener]:
-    async with serving(app) as listener:
-        listener.server._server.config.http.shortcut = short  # type: ignore[union-attr]
-        yield listener
-
 
 REQUESTS = st.builds(
     post,
@@ -106,6 +22,7 @@ REQUESTS = st.builds(
 ) | st.sampled_from(
     [
         b"GET /a HTTP/1.1\r\nhost: x\r\n\r\n",
+        b"GET /a HTTP/1.1\r\ncontent-length: 5\r\n\r\nPOST ",
         b"\r\n" + post(b"/now", b"dd"),
         b"POST /now HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n1\r\nz\r\n0\r\n\r\n",
         b"POST /now HTTP/1.1\r\nhost: x\r\n\r\n",
@@ -183,6 +100,39 @@ def test_a_known_head_with_less_behind_it_waits_for_the_rest() -> None:
                 assert await client.answer() == (200, said_of(b"/now", b"abc"))
                 await client.send(whole)
                 assert await client.answer() == (200, said_of(b"/now", b"abc"))
+
+    run(scenario())
+
+
+def test_the_end_of_a_head_is_not_taken_for_one() -> None:
+    """A header may look like the first line of another request, and a packet may begin with it."""
+
+    async def scenario() -> None:
+        async with shortened(Short()) as listener, listener.connected() as client:
+            looks_whole = post(b"/now", b"abc")
+            await client.send(b"POST /now/2 HTTP/1.1\r\nx: ")
+            await until(lambda: bool(connection_of(listener)._is_arriving))
+            await client.send(looks_whole)
+            assert await client.answer() == (200, said_of(b"/now/2", b"abc"))
+            await client.send(looks_whole)
+            assert await client.answer() == (200, said_of(b"/now", b"abc"))
+
+    run(scenario())
+
+
+def test_a_head_behind_the_rest_of_a_body_is_not_taken_for_more_than_it_is() -> None:
+    """The body is that of a request which was answered before it came, and looks like another head."""
+
+    async def scenario() -> None:
+        async with shortened(Short()) as listener, listener.connected() as client:
+            rest = b"POST /now/2 HTTP/1.1\r\nx: "
+            await client.send(b"GET / HTTP/1.1\r\ncontent-length: %d\r\n\r\n" % len(rest))
+            assert await client.answer() == (200, said_of(b"/", b""))
+            both = rest + post(b"/now", b"abc")
+            await client.send(both)
+            assert await client.answer() == (200, said_of(b"/now", b"abc"))
+            await client.send(both)
+            assert await client.answer() == (200, said_of(b"/now/2", b"abc"))
 
     run(scenario())
 
@@ -271,9 +221,3 @@ def test_a_task_of_its_own_is_the_servers_until_it_ends() -> None:
 
 def answered(listener: Listener, count: int) -> bool:
     return bool(listener.state.total_requests == count)
-
-
-def connection_of(listener: Listener) -> Any:
-    """The server's side of the only connection."""
-    (connection,) = listener.state.connections
-    return connection

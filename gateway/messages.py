@@ -106,6 +106,8 @@ class InferRequest:
         id: The caller's id, "" when it gave none; returned in OIP answers.
         parameters: OIP request parameters, as they came.
         trace: What a batch carries to its backend to be found again, None for nothing.
+        as_is: Whether it does not fit its signature and is left to one server to judge: it may be that
+            server's end, so nobody else is asked.
     """
 
     model: str
@@ -117,6 +119,7 @@ class InferRequest:
     id: str = ""
     parameters: Mapping[str, Parameter] = field(default_factory=dict)
     trace: Trace | None = None
+    as_is: bool = False
 
 
 @value_class(kw_only=True)

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from gateway.batching.key import BatchKey
 from gateway.errors import InvalidRequest
 from gateway.messages import OWN_PARAMETERS, InferRequest, Parameter
-from gateway.scene import Route, is_harmless
+from gateway.scene import Route, is_harmless, ranks_of
 from gateway.shadow.mirror import Mirror
 from gateway.tensors import Signature, Tensor
 from gateway.values import value_class
@@ -60,7 +60,10 @@ def prepared(route: Route, request: InferRequest, *, as_is: bool) -> Prepared:
     except InvalidRequest:
         if not (as_is and arm.checks_itself and is_harmless(signature, request.inputs)):
             raise
-        return Prepared(_alone(key, request), request.inputs, 1, ())
+        alone = _alone(key, request)
+        if route.lane.deadly and ranks_of(alone) in route.lane.deadly:
+            raise
+        return Prepared(alone, request.inputs, 1, ())
     return Prepared(key, inputs, rows, route.mirrors)
 
 

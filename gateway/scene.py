@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 from gateway.batching.key import BatchKey
 from gateway.batching.queue import BatchQueue
@@ -19,7 +20,10 @@ from gateway.telemetry.metrics import ArmMetrics
 from gateway.tensors import Signature, Tensor, check_inputs, rows_of
 from gateway.values import value_class
 
-__all__ = ["Lane", "Route", "Scene", "is_harmless"]
+__all__ = ["Lane", "Ranks", "Route", "Scene", "declared_ranks", "is_harmless", "ranks_of"]
+
+Ranks: TypeAlias = tuple[str, tuple[tuple[str, int], ...]]
+"""What tells one misfit from another: the signature, and each input's name and number of dimensions."""
 
 _MAX_FITTING = 1024
 _MATRIX = 2
@@ -37,6 +41,8 @@ class Lane:
     queue: BatchQueue
     metrics: ArmMetrics
     backend: Backend
+    deadly: set[Ranks] = field(default_factory=set, compare=False, repr=False)
+    """Misfits that were left to the backend and over which it was lost: for a while they are refused."""
     _fitting: set[BatchKey] = field(default_factory=set, compare=False, repr=False)
 
     def check(self, key: BatchKey, signature: Signature, inputs: tuple[Tensor, ...]) -> int:
@@ -99,11 +105,27 @@ class Route:
         return self.decision.arm
 
 
+def ranks_of(key: BatchKey) -> Ranks:
+    """Those of a request that is sent as it is."""
+    return key.signature, tuple([(name, len(shape)) for name, _, shape in key.inputs])
+
+
+def declared_ranks(signature: Signature) -> Ranks | None:
+    """Those that a signature wants; a misfit which has them has never been seen to end a process."""
+    wanted: list[tuple[str, int]] = []
+    for name, spec in signature.inputs.items():
+        if spec.shape is None:
+            return None
+        wanted.append((name, len(spec.shape)))
+    return signature.name, tuple(wanted)
+
+
 def is_harmless(signature: Signature, inputs: tuple[Tensor, ...]) -> bool:
     """Whether a runtime that checks no shapes will at worst say no.
 
     TensorFlow's convolutions end the whole process at a rank that they do not expect (a failed CHECK in
-    tensor_format.h), so what is declared as an image or a sequence of vectors must fit.
+    tensor_format.h), so what is declared as an image or a sequence of vectors must fit. A model that makes
+    such a thing of what is declared as less is found out by `Lane.deadly`, at the cost of one process a minute.
     """
     for tensor in inputs:
         spec = signature.inputs.get(tensor.name)

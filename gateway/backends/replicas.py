@@ -79,6 +79,9 @@ class Replicas:
 
     async def infer(self, batch: InferRequest, deadline: Deadline) -> InferResponse:
         """Send one batch to one replica, or to another after it; see `ports.Backend.infer` for what is raised."""
+        if batch.as_is:  # it may be the end of whom it is sent to
+            index = self._choose(batch.model)
+            return await self._booked(index, self._replicas[index].infer(batch, deadline))
         return await self._ask(
             batch.model, deadline, lambda index: self._replicas[index].infer(batch, deadline)
         )

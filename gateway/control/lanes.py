@@ -20,12 +20,13 @@ from gateway.batching.record import BatchRecord
 from gateway.codecs.trace_context import made_anew
 from gateway.config import BackendConfig, BatchingConfig, Config, ShadowConfig
 from gateway.control.answers import checked_outputs
-from gateway.errors import GatewayError
+from gateway.errors import BackendUnavailable, GatewayError
 from gateway.messages import Deadline, InferRequest, Trace
 from gateway.pipeline import Lane
 from gateway.ports import Backend
 from gateway.routing.sampling import is_sampled
 from gateway.routing.table import Arm, RouteTable
+from gateway.scene import Ranks, declared_ranks, ranks_of
 from gateway.shadow.compare import Comparison
 from gateway.shadow.mirror import Mirror, Mirrored, MirrorLimits, Outcome
 from gateway.telemetry.metrics import ArmMetrics, Metrics
@@ -34,6 +35,9 @@ from gateway.tensors import Tensor
 __all__ = ["Lanes"]
 
 _log = logging.getLogger("tandem.lanes")
+
+_MAX_DEADLY = 1024
+_DEADLY_S = 60.0
 
 Key = tuple[str, str, str]
 """Model, arm, role: "primary", or "shadow"."""
@@ -125,7 +129,8 @@ class Lanes:
     def _make(self, key: Key, recipe: _Recipe, backend: Backend) -> _Open:
         model, arm, role = key
         metrics = ArmMetrics(self._metrics, model, arm, role=role)
-        runner = _Runner(recipe.arm, backend, metrics)
+        deadly: set[Ranks] = set()
+        runner = _Runner(recipe.arm, backend, metrics, deadly)
         described = recipe.arm.description
         limits = BatchLimits.of(recipe.batching, described.max_rows if described else None)
         queue = BatchQueue(f"{model}: arm {arm}", limits, runner.run, runner.observe)
@@ -138,7 +143,7 @@ class Lanes:
             tasks.append(self._group.create_task(mirror.serve()))
         return _Open(
             recipe,
-            Lane(model=model, queue=queue, metrics=metrics, backend=backend),
+            Lane(model=model, queue=queue, metrics=metrics, backend=backend, deadly=deadly),
             mirror,
             tuple(tasks),
         )
@@ -191,8 +196,9 @@ class Lanes:
 class _Runner:
     """Sends an arm's batches to its backend, and books them."""
 
-    def __init__(self, arm: Arm, backend: Backend, metrics: ArmMetrics) -> None:
+    def __init__(self, arm: Arm, backend: Backend, metrics: ArmMetrics, deadly: set[Ranks]) -> None:
         self._arm = arm
+        self._deadly = deadly
         self._backend = backend
         self._metrics = metrics
 
@@ -216,12 +222,31 @@ class _Runner:
             inputs=inputs,
             outputs=key.outputs,
             parameters=key.parameter_mapping() if key.parameters else {},
+            as_is=key.as_is,
         )
-        response = await self._backend.infer(request, deadline)
         if key.as_is:
-            return response.outputs
+            return await self._run_misfit(key, request, deadline)
+        response = await self._backend.infer(request, deadline)
         signature = self._arm.signature(key.signature)
         return checked_outputs(self._arm, signature, key.outputs, response.outputs, rows=rows)
+
+    async def _run_misfit(
+        self, key: BatchKey, request: InferRequest, deadline: Deadline
+    ) -> tuple[Tensor, ...]:
+        """Leave a misfit to the backend; if that is lost over it, those like it are refused for a while."""
+        try:
+            return (await self._backend.infer(request, deadline)).outputs
+        except BackendUnavailable:
+            ranks, wanted = ranks_of(key), declared_ranks(self._arm.signature(key.signature))
+            if ranks != wanted and len(self._deadly) < _MAX_DEADLY:
+                self._deadly.add(ranks)
+                # Not for ever: it may have gone for another reason, and be back.
+                asyncio.get_running_loop().call_later(_DEADLY_S, self._deadly.discard, ranks)
+                fields = {"model": self._arm.model, "arm": self._arm.name, "ranks": str(ranks)}
+                _log.error(
+                    "a backend was lost over inputs that do not fit", extra={"fields": fields}
+                )
+            raise
 
     def _joined(self, traces: Sequence[Trace | None]) -> Trace | None:
         """What a batch of several requests carries; the log tells at debug who they are."""

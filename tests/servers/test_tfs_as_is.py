@@ -43,6 +43,34 @@ def test_a_shape_that_does_not_fit_is_sent_alone_and_not_mirrored(tmp_path: Path
     asyncio.run(_against(tmp_path, scenario))
 
 
+def test_a_rank_that_ended_a_backend_is_not_sent_to_it_again_at_once(tmp_path: Path) -> None:
+    """Whether a rank kills, only the one request that does can show; no second one is let through."""
+    ranks: list[int] = []
+
+    async def die_of_rank_3(request: InferRequest) -> InferResponse | None:
+        rank = len(request.inputs[0].shape)
+        ranks.append(rank)
+        if rank == 3:
+            raise Refusal(grpc.StatusCode.UNAVAILABLE, "Socket closed")
+        return None
+
+    async def scenario(stack: Stack) -> None:
+        stack.backends["tf"].fault = die_of_rank_3
+
+        async def status_of(rows: str) -> int:
+            body = b'{"instances": %b}' % rows.encode()
+            return (await stack.rest.post(PREDICT, content=body, headers=TO_TF)).status_code
+
+        assert await status_of("[[[1, 2, 3, 4]]]") == 503
+        assert await status_of("[[[1, 2], [3, 4]]]") == 400  # another shape, the same rank
+        assert await status_of("[[1, 2, 3]]") == 200  # the declared one
+        assert await status_of("[1, 2]") == 200
+        assert await status_of("[[1, 2, 3, 4]]") == 200
+        assert ranks.count(3) == 1
+
+    asyncio.run(_against(tmp_path, scenario))
+
+
 def test_what_the_backend_says_is_told_word_for_word(tmp_path: Path) -> None:
     async def refuse(_: InferRequest) -> InferResponse | None:
         raise Refusal(grpc.StatusCode.FAILED_PRECONDITION, "Matrix size-incompatible\n\t [[node]]")

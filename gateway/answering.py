@@ -25,8 +25,11 @@ class Answer:
     served: Served
 
 
-Tell: TypeAlias = Callable[[Answer | None, GatewayError | None], None]
-"""Hears of the answer or of the error, the other one is None. It must not raise."""
+Tell: TypeAlias = Callable[[Answer | None, Exception | None], None]
+"""Hears of the answer or of the error, the other one is None. It must not raise.
+
+An error that is no `GatewayError` is a bug of ours.
+"""
 
 
 class InFlight:
@@ -107,8 +110,14 @@ class Pending:
     def set_result(self, served: Served, /) -> None:
         """Tell of the answer."""
         tell = self._end()
-        route, request = self._route, self._request
-        tell(answered(route, request, self._ready, served, request_id=self._request_id), None)
+        try:
+            answer = answered(
+                self._route, self._request, self._ready, served, request_id=self._request_id
+            )
+        except Exception as bug:  # noqa: BLE001  # its batch-mates are still to be answered
+            tell(None, bug)
+        else:
+            tell(answer, None)
 
     def set_exception(self, error: GatewayError, /) -> None:
         """Tell of the error."""

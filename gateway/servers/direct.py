@@ -168,11 +168,11 @@ class Errand:
         self._exchange.error = CallerLeft("the client has left")
         self._desk.book(self._exchange)
 
-    def _told(self, answer: Answer | None, error: GatewayError | None) -> None:
+    def _told(self, answer: Answer | None, error: Exception | None) -> None:
         self._pending = None
         if answer is None:
             assert error is not None, "there is always one of them"
-            self.refuse(error)
+            self.refuse(error if isinstance(error, GatewayError) else internal(error))
             return
         self._exchange.answer = answer
         try:

@@ -105,6 +105,9 @@ class BoundedConnection(HttpToolsProtocol):
         if self.timeout_keep_alive_task is not None:
             self.timeout_keep_alive_task.cancel()
             self.timeout_keep_alive_task = None
+        # They know the connection: none of it shall wait for the garbage collector.
+        self.cycle = self._served = None  # type: ignore[assignment]  # nobody asks for them any more
+        self.pipeline.clear()
 
     def _start(self, cycle: Cycle) -> None:
         """Let the application serve a request."""

@@ -41,8 +41,6 @@ class BoundedProtocol(DirectConnection):
     _complaint = 400, _NO_HTTP  # what is wrong when the parser stops
     _is_large_read = False  # so that a head in it may be too large
     _late: object = None  # the last request that came in pieces, known by its scope
-    # Its head is in what is being read, and nobody serves it yet.
-    _begun: Cycle | None = None
 
     def data_received(self, data: bytes) -> None:
         """Take what has arrived, within the bounds."""
@@ -59,7 +57,7 @@ class BoundedProtocol(DirectConnection):
         if self._is_arriving:
             self._bound_arrival(data)
         begun = self._begun
-        if begun is not None:
+        if begun is not None and not self._awaits_little(begun):
             self._begun = None
             self._begin(begun, data, is_amid=is_amid)
 

@@ -86,6 +86,7 @@ class BoundedConnection(HttpToolsProtocol):
     _idle_since: float | None = None
     _unread: tuple[int, int] | None = None  # bytes of answers, and how often there was room before
     _refusal: bytes | None = None  # of what came after a request that is still to be answered
+    _begun: Cycle | None = None  # its head is here, and nobody serves it yet
     _served: Cycle | None = None
     _task: asyncio.Task[None] | None = None
 
@@ -99,6 +100,7 @@ class BoundedConnection(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """End a connection, and what is being done for its client."""
         self._stop_timer()
+        self._start_begun()
         super().connection_lost(exc)
         if self._served is not None and not self._served.response_complete:
             self._served.abandon(self._task)
@@ -116,6 +118,12 @@ class BoundedConnection(HttpToolsProtocol):
         self._task = task = self.loop.create_task(cycle.run_asgi(self.app))
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
+
+    def _start_begun(self) -> None:
+        """Serve what has begun: it is not going to arrive whole, and the application books it."""
+        if self._begun is not None:
+            begun, self._begun = self._begun, None
+            self._start(begun)
 
     def on_response_complete(self) -> None:
         """The last byte of its answer: the next request of the connection, or a pause."""
@@ -176,6 +184,7 @@ class BoundedConnection(HttpToolsProtocol):
     def _refuse(self, status: int, text: str) -> None:
         """Answer what is arriving in the application's place, after all that came before; then hang up."""
         self._stop_timer()
+        self._start_begun()
         self._is_arriving = False
         self.parser = _Deaf()
         refusal = _answer(status, text)

@@ -19,6 +19,7 @@ from gateway.servers.http1_cycle import APART_BYTES, Cycle, LazyEvent
 __all__ = ["DirectConnection", "DirectCycle", "Shortcut"]
 
 _MAX_KEPT_BYTES = 4096  # of a head, for each connection
+_MAX_AWAITED_BYTES = 16 * 1024  # of a body, before it is accounted for
 _END = b"\r\n\r\n"
 
 
@@ -138,6 +139,15 @@ class DirectConnection(BoundedConnection):
                 return
         self._kept = None
         self._start(cycle)
+
+    def _awaits_little(self, cycle: Cycle) -> bool:
+        """Whether the rest of a small body is still to come: many clients send it apart from the head."""
+        if self.shortcut is None or not cycle.more_body or cycle.waiting_for_100_continue:
+            return False
+        if cycle.scope["method"] != "POST":  # its application may not wait for a body at all
+            return False
+        declared = [value for name, value in cycle.scope["headers"] if name == b"content-length"]
+        return len(declared) == 1 and int(declared[0][:9]) <= _MAX_AWAITED_BYTES
 
     def _is_whole(self, cycle: Cycle) -> bool:
         return (

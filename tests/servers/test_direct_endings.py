@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 from collections import Counter
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 
 from gateway.servers.direct import Errand
 from tests.fakes.arithmetic import Gate
-from tests.fakes.gateways import Stack, until
+from tests.fakes.gateways import Stack, running, until
 from tests.servers.in_one_piece import TFS, against, asked, asked_alone, connected, post
 
 
@@ -115,3 +116,56 @@ def test_one_with_a_large_body_that_leaves_the_queue_is_noticed(tmp_path: Path) 
         assert stack.count("tandem_requests_total", reason="caller_left") == 1
 
     against(tmp_path, scenario)
+
+
+def test_a_body_that_comes_apart_from_its_head_takes_the_direct_way(tmp_path: Path) -> None:
+    """As the usual clients send them; `against` lets nothing else through."""
+
+    async def scenario(stack: Stack) -> None:
+        for rows in ([[1, 2]], [[3, 4]], [[5, 6]]):
+            answer = await stack.rest.post(TFS, json={"instances": rows})
+            assert answer.json() == {"predictions": [sum(rows[0])]}
+        async with connected(stack) as client:
+            whole = post(TFS, {"instances": [[1, 2]]})
+            await client.send(*[bytes([octet]) for octet in whole])
+            assert (await client.answer())[0] == 200
+
+    against(tmp_path, scenario)
+
+
+def test_one_that_leaves_amid_its_body_is_booked_once(tmp_path: Path) -> None:
+    async def scenario(stack: Stack) -> None:
+        async with connected(stack) as client:
+            await client.send(post(TFS, {"instances": [[1, 2]]})[:-5])
+            await until(lambda: begun_in(stack) is not None)
+        await until(lambda: stack.count("tandem_requests_total", reason="caller_left") == 1)
+        assert stack.count("tandem_requests_total") == 1
+        assert stack.gateway._desk.held_bytes == 0
+
+    loosely(tmp_path, scenario)
+
+
+def test_one_whose_body_does_not_arrive_in_time_is_refused_and_booked(tmp_path: Path) -> None:
+    async def scenario(stack: Stack) -> None:
+        async with connected(stack) as client:
+            await client.send(post(TFS, {"instances": [[1, 2]]})[:-5])
+            assert (await client.rest()).startswith(b"HTTP/1.1 408 ")
+        await until(lambda: stack.count("tandem_requests_total") == 1)
+
+    loosely(tmp_path, scenario, "[limits]\ndefault_timeout_s = 0.3\n")
+
+
+def begun_in(stack: Stack) -> object:
+    """What the only connection waits with."""
+    connections: Any = stack.gateway._rest._server.server_state.connections
+    return next((c._begun for c in connections if c._begun), None)
+
+
+def loosely(path: Path, scenario: Callable[[Stack], Awaitable[None]], settings: str = "") -> None:
+    """As `against`, and requests may end on the other way."""
+
+    async def run() -> None:
+        async with running(path / "tandem.toml", settings=settings) as stack:
+            await scenario(stack)
+
+    asyncio.run(run())

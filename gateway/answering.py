@@ -134,7 +134,7 @@ class Pending:
         tell = self._tell
         del self._tell, self.entry
         self._is_done = True
-        self._in_flight.count -= 1
+        self._in_flight.leave()
         return tell
 
 

@@ -175,7 +175,7 @@ class Dispatcher:
             self._left += 1
         else:
             self._expired += 1
-            entry.slot.answer.set_exception(error)
+            _tell(entry, error)
         self._give_up_if_last(entry, "deadline")
 
     def _give_up_if_last(self, entry: Entry[Caller], why: str) -> None:
@@ -235,7 +235,10 @@ class Dispatcher:
                 self._left += 1
             else:
                 self._answered += 1
-                entry.slot.answer.set_result(served)
+                try:
+                    entry.slot.answer.set_result(served)
+                except Exception as bug:  # noqa: BLE001  # the others are still to be told
+                    _report(bug)
 
     def _fail(self, entries: Iterable[Entry[Caller]], error: GatewayError) -> None:
         for entry in entries:
@@ -243,7 +246,7 @@ class Dispatcher:
                 self._left += 1
             else:
                 self._failed += 1
-                entry.slot.answer.set_exception(own_copy(error))
+                _tell(entry, own_copy(error))
 
     def _stop(self) -> None:
         """Leave nobody waiting, whatever ended `serve`."""
@@ -251,3 +254,16 @@ class Dispatcher:
         if self._timer is not None:
             self._timer.cancel()
         self._fail(self.plan.expire(math.inf), NotReady(f"{self._name}: stopped"))
+
+
+def _tell(entry: Entry[Caller], error: GatewayError) -> None:
+    try:
+        entry.slot.answer.set_exception(error)
+    except Exception as bug:  # noqa: BLE001  # the others are still to be told
+        _report(bug)
+
+
+def _report(bug: Exception) -> None:
+    """A caller's answer raised, which it must not."""
+    context = {"message": "a caller could not be told its answer", "exception": bug}
+    asyncio.get_running_loop().call_exception_handler(context)

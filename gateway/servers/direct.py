@@ -17,6 +17,7 @@ from gateway.answering import Answer, Pending
 from gateway.errors import CallerLeft, GatewayError
 from gateway.messages import Dialect
 from gateway.servers.exchange import EXPLAIN, REQUEST_ID, Desk, Exchange, Known
+from gateway.servers.heavy import HEAVY_BYTES
 from gateway.servers.http1_cycle import CLIENT_LEFT
 from gateway.servers.http_call import AsgiHeaders, Call, PredictEndpoint, Question, Reply
 from gateway.servers.replies import error_reply, internal, replied, without_frames
@@ -87,7 +88,7 @@ class DirectRoutes:
         It may have been answered when this returns. Until it is, its client may leave: see `Errand.abandon`.
         """
         desk = self._desk
-        if len(body) > desk.limits.max_body_bytes:
+        if len(body) > min(desk.limits.max_body_bytes, HEAVY_BYTES):
             return None
         exchange = desk.open(head.dialect, "")
         errand = Errand(desk, head.endpoint, exchange, client)
@@ -196,7 +197,13 @@ class Errand:
 
     async def _answer_later(self, reply: Coroutine[Any, Any, Reply]) -> None:
         with self._exchange as exchange:
-            found = await replied(exchange, reply)
+            try:
+                found = await replied(exchange, reply)
+            except asyncio.CancelledError:
+                if exchange.error is not None:  # it is not the client that has left
+                    found = error_reply(exchange, exchange.error)
+                    self._client.answer(found, exchange.request_id)
+                raise
         self._client.answer(found, exchange.request_id)
 
     async def _await_answer(self) -> Reply:

@@ -30,7 +30,10 @@ JSON_TYPE = b"application/json"
 
 
 class AsgiHeaders:
-    """A request's headers, looked up by lower-case name; of a repeated header the last one counts."""
+    """A request's headers, looked up by lower-case name; of a repeated header the last one counts.
+
+    They are never written to: requests with the same head share them.
+    """
 
     __slots__ = ("raw",)
 

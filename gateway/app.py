@@ -30,6 +30,7 @@ from gateway.control.addresses import ListenOverrides
 from gateway.control.admin import ConfigState, admin_api
 from gateway.control.lanes import Lanes
 from gateway.control.reconcile import Reconciler
+from gateway.control.reload import Reloads
 from gateway.control.source import ConfigError, ConfigFile
 from gateway.lifecycle import Lifecycle, State
 from gateway.pipeline import Pipeline
@@ -125,7 +126,8 @@ class Gateway:
         api, shortcut = rest_api(self._desk, self._heavy, has_cors=config.rest.cors)
         self._rest = self._listen_http("rest", api, config.listen.rest, manners, shortcut=shortcut)
         limit = config.limits.max_body_bytes
-        self._grpc_api = GrpcApi(self._desk, self._heavy, reflection=config.listen.grpc_reflection)
+        reloads, reflects = Reloads(self._reconciler), config.listen.grpc_reflection
+        self._grpc_api = GrpcApi(self._desk, self._heavy, reloads, reflection=reflects)
         self._grpc, self.addresses["grpc"] = await start_grpc(
             self._grpc_api, config.listen.grpc, max_message_bytes=limit
         )

@@ -74,6 +74,7 @@ class BackendConfig:
         management: Where TorchServe's management API answers, "" if it shall not be asked.
         body: How the rows are put to a TorchServe model's code.
         declared: Signatures that the server cannot tell.
+        forwards_reload: Whether a caller of the gateway may change what a TF Serving serves.
     """
 
     __pydantic_config__: ClassVar = _STRICT
@@ -86,6 +87,7 @@ class BackendConfig:
     management: str = ""
     body: Literal["instances", "oip"] = "instances"
     declared: tuple[DeclaredModelConfig, ...] = ()
+    forwards_reload: bool = False
 
     @property
     def is_rest(self) -> bool:
@@ -110,6 +112,8 @@ def backend_problems(where: str, backend: BackendConfig) -> list[tuple[str, str]
             for name in ("declared", "management")
             if getattr(backend, name)
         ]
+    if backend.kind != "tfserving" and backend.forwards_reload:
+        problems.append((f"{where}.forwards_reload", 'is only for kind = "tfserving"'))
     tls = backend.tls
     if tls is not None and bool(tls.cert_file) is not bool(tls.key_file):
         problems.append((f"{where}.tls", "wants both cert_file and key_file, or neither"))

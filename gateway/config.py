@@ -187,9 +187,18 @@ def cross_references(config: Config) -> list[Contradiction]:
         where = f"backends.{name}"
         found = backend_problems(where, backend)
         problems += [Contradiction(place, message, f"{where}.kind") for place, message in found]
+    problems += _reload_problems(config.backends)
     for name, model in config.models.items():
         problems += _model_problems(f"models.{name}", name, model, set(config.backends))
     return problems
+
+
+def _reload_problems(backends: Mapping[str, BackendConfig]) -> list[Contradiction]:
+    # A reload names models and no backend, so only one can be meant.
+    first, *others = [name for name, found in backends.items() if found.forwards_reload] or [""]
+    message = f"one backend at most, and {first} has it"
+    against = f"backends.{first}.forwards_reload"
+    return [Contradiction(f"backends.{name}.forwards_reload", message, against) for name in others]
 
 
 def _model_problems(

@@ -14,7 +14,7 @@ from gateway.messages import (
     VersionStatus,
 )
 
-__all__ = ["Backend", "ExampleBackend"]
+__all__ = ["Backend", "ExampleBackend", "Reloadable"]
 
 
 class Backend(Protocol):
@@ -71,6 +71,21 @@ class ExampleBackend(Protocol):
         trace: Trace | None = None,
     ) -> bytes:
         """Send one request message of `method`, as it is, and wait for its answer's bytes.
+
+        Raises:
+            BackendUnavailable, BackendTimeout, BackendBusy, BackendRefused: as `Backend.infer`.
+        """
+        ...
+
+
+@runtime_checkable
+class Reloadable(Protocol):
+    """What takes another list of models while it runs, as TensorFlow Serving does."""
+
+    async def reload(self, data: bytes, deadline: Deadline, *, trace: Trace | None = None) -> bytes:
+        """Send one ReloadConfigRequest, as it is, and wait for its answer's bytes.
+
+        It may be taken although no answer came: who leaves, or is too late, does not take it back.
 
         Raises:
             BackendUnavailable, BackendTimeout, BackendBusy, BackendRefused: as `Backend.infer`.

@@ -6,6 +6,7 @@
                model. The gateway asks again every few seconds, sooner while something is not ready, so
                this is the readiness probe, per model, and needs no task of its own
     versions   the first replica that says
+    reload     every replica, all at once; all must take it
 
 Predictions change nothing at a backend, so one whose answer was lost may be asked for again. Not a third
 time: a batch that kills whoever reads it takes two replicas with it, and leaves the others alone.
@@ -22,6 +23,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TypeVar
 
 from gateway.backends.standing import Standing, choose, eligible
+from gateway.backends.taken import all_taken
 from gateway.codecs.named_model import model_named
 from gateway.codecs.oip_model import newest_first
 from gateway.errors import BackendTimeout, BackendUnavailable, GatewayError, UnknownModel
@@ -34,7 +36,7 @@ from gateway.messages import (
     Trace,
     VersionStatus,
 )
-from gateway.ports import Backend, ExampleBackend
+from gateway.ports import Backend, ExampleBackend, Reloadable
 from gateway.telemetry.replicas import ReplicaMetrics
 
 __all__ = ["ExampleReplicas", "Replicas", "agreed"]
@@ -223,7 +225,7 @@ class Replicas:
 
 
 class ExampleReplicas(Replicas):
-    """Replicas that all answer questions about examples."""
+    """Replicas that all answer questions about examples, and all take other models while they run."""
 
     async def ask(
         self,
@@ -241,6 +243,20 @@ class ExampleReplicas(Replicas):
             return replica.ask(method, data, deadline, trace=trace)
 
         return await self._ask(model_named(data, self._lacking), deadline, call)
+
+    async def reload(self, data: bytes, deadline: Deadline, *, trace: Trace | None = None) -> bytes:
+        """Send every replica another configuration; see `all_taken` for what comes of it."""
+
+        async def told(replica: Backend) -> bytes | GatewayError:
+            assert isinstance(replica, Reloadable), "else these are plain replicas"
+            try:
+                return await replica.reload(data, deadline, trace=trace)
+            except GatewayError as error:
+                return error
+
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(told(replica)) for replica in self._replicas]
+        return all_taken(dict(zip(self._addresses, [task.result() for task in tasks], strict=True)))
 
 
 def agreed(

@@ -6,6 +6,7 @@ What the port's methods become:
     ask        PredictionService.Classify, Regress or MultiInference, likewise
     describe   PredictionService.GetModelMetadata
     versions   ModelService.GetModelStatus
+    reload     ModelService.HandleReloadConfigRequest, its timeout the rest of the deadline
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ _SERVICE = "/tensorflow.serving.PredictionService"
 _PREDICT = f"{_SERVICE}/Predict"
 _METADATA = f"{_SERVICE}/GetModelMetadata"
 _STATUS = "/tensorflow.serving.ModelService/GetModelStatus"
+_RELOAD = "HandleReloadConfigRequest"
 
 
 class TfServingBackend:
@@ -82,6 +84,15 @@ class TfServingBackend:
         """
         path = f"{_SERVICE}/{method}"
         return await self._link.ask(path, data, deadline, model=method, trace=trace)
+
+    async def reload(self, data: bytes, deadline: Deadline, *, trace: Trace | None = None) -> bytes:
+        """Send another configuration, as it is; it answers when each new model can be asked.
+
+        Raises:
+            BackendUnavailable, BackendTimeout, BackendBusy, BackendRefused: as for `infer`.
+        """
+        path = f"/tensorflow.serving.ModelService/{_RELOAD}"
+        return await self._link.ask(path, data, deadline, model=_RELOAD, trace=trace)
 
     async def describe(self, model: str, version: str | None) -> ModelDescription:
         """The signatures of one version, the newest available when `version` is None.

@@ -10,6 +10,8 @@ Rules:
   accepted are answered by it.
 - What the backends say of their models is asked again and again: an arm becomes ready when its backend
   describes it, and stays in the table while the backend is away (its requests then fail, and are counted).
+- A backend that has taken other models at a caller's word is asked at once, and nothing is believed that
+  was asked before that.
 """
 
 from __future__ import annotations
@@ -103,7 +105,7 @@ class Reconciler:
     """Keeps what is served in step with the configuration and with what the backends say.
 
     Invariants: `_config` is the configuration in force, or None before the first; every backend of
-    `_backends` is named by it.
+    `_backends` is named by it; `_reloads` is how often a backend has been told to serve something else.
     """
 
     def __init__(
@@ -125,6 +127,7 @@ class Reconciler:
         self._facts: dict[tuple[str, str], Fact] = {}
         self._told: dict[tuple[str, str], tuple[bool, str]] = {}
         self._changed = asyncio.Event()
+        self._reloads = 0
 
     @property
     def config(self) -> Config | None:
@@ -133,7 +136,7 @@ class Reconciler:
 
     async def apply(self, config: Config) -> None:
         """Put `config` in force: ask its backends once, then swap the scene."""
-        facts = await self._ask_all(config)
+        facts = await self._ask_since_reload(config)
         self._forget_arms(config)
         self._config, self._facts = config, dict(facts)
         self._publish(config)
@@ -151,6 +154,22 @@ class Reconciler:
             except TimeoutError:
                 await self._refresh()
 
+    async def look_again(self) -> None:
+        """Ask every backend what it serves, because one has been told to serve something else."""
+        self._reloads += 1
+        await self._refresh()
+
+    def backend(self, name: str, config: BackendConfig) -> Backend:
+        """The adapter for a backend of a configuration, made when it is first wanted.
+
+        Raises:
+            BackendUnavailable: a TLS file cannot be read.
+        """
+        key = (name, config)
+        if key not in self._backends:
+            self._backends[key] = self._make_backend(name, config)
+        return self._backends[key]
+
     async def aclose(self) -> None:
         """Close every backend; lanes must have ended before."""
         for backend in self._backends.values():
@@ -161,7 +180,7 @@ class Reconciler:
         config = self._config
         if config is None:
             return
-        facts = await self._ask_all(config)
+        facts = await self._ask_since_reload(config)
         if config is not self._config:
             return  # a new configuration came in while we asked
         kept = {
@@ -170,6 +189,13 @@ class Reconciler:
         if kept != self._facts:
             self._facts = kept
             self._publish(config)
+
+    async def _ask_since_reload(self, config: Config) -> Facts:
+        while True:
+            reloads = self._reloads
+            facts = await self._ask_all(config)
+            if reloads == self._reloads:
+                return facts
 
     async def _ask_all(self, config: Config) -> Facts:
         keys = [(name, arm) for name, model in config.models.items() for arm in model.arms]
@@ -182,7 +208,7 @@ class Reconciler:
         version = None if settings.version is None else str(settings.version)
         try:
             # Making it may fail too, as long as a certificate's file is not there.
-            backend = self._backend(settings.backend, config.backends[settings.backend])
+            backend = self.backend(settings.backend, config.backends[settings.backend])
             async with asyncio.timeout(ASK_TIMEOUT_S):
                 versions = await _versions(backend, settings.model or model)
                 try:
@@ -196,15 +222,9 @@ class Reconciler:
             text = f"backend {settings.backend} did not answer in {ASK_TIMEOUT_S:g} s"
             return Fact(None, text, is_away=True)
 
-    def _backend(self, name: str, config: BackendConfig) -> Backend:
-        key = (name, config)
-        if key not in self._backends:
-            self._backends[key] = self._make_backend(name, config)
-        return self._backends[key]
-
     def _publish(self, config: Config) -> None:
         table = routes_of(config, self._facts)
-        with self._lanes.exchanged(config, table, self._backend) as (lanes, mirrors):
+        with self._lanes.exchanged(config, table, self.backend) as (lanes, mirrors):
             self._pipeline.install(Scene(table=table, lanes=lanes, mirrors=mirrors))
         for routes in table.models.values():
             for arm in routes.arms.values():

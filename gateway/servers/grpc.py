@@ -14,9 +14,9 @@ import grpc
 
 from gateway.codecs import tfs_proto
 from gateway.codecs.slow_messages import SLOW_BYTES, are_slow, slow_predict_bytes
-from gateway.errors import Unsupported
 from gateway.messages import ExampleMethod, Target
 from gateway.pipeline import Pipeline
+from gateway.ports import Reloadable
 from gateway.servers.exchange import Desk, Exchange
 from gateway.servers.grpc_calls import Calls, Method, Methods, Question
 from gateway.servers.grpc_health import HEALTH, HealthService
@@ -38,8 +38,12 @@ MODEL = "tensorflow.serving.ModelService"
 class GrpcApi:
     """The methods of every service on the gRPC port."""
 
-    def __init__(self, desk: Desk, heavy: HeavyWork, *, reflection: bool = False) -> None:
+    def __init__(
+        self, desk: Desk, heavy: HeavyWork, models: Reloadable, *, reflection: bool = False
+    ) -> None:
         self._pipeline: Pipeline = desk.pipeline
+        self._deadline = desk.deadline
+        self._models = models
         self._reflection = reflection
         self._count_unreadable = desk.count_unreadable
         self._examples = ExampleCalls(desk)
@@ -96,7 +100,7 @@ class GrpcApi:
             },
             MODEL: {
                 "GetModelStatus": functools.partial(tfs, self._status),
-                "HandleReloadConfigRequest": functools.partial(tfs, _no_reload),
+                "HandleReloadConfigRequest": serve(self._reload),
             },
         }
 
@@ -132,9 +136,6 @@ class GrpcApi:
         target = tfs_proto.decode_status_request(data)
         return target, lambda: tfs_proto.encode_status(tfs_statuses(self._pipeline.table, target))
 
-
-def _no_reload(_: bytes) -> tuple[None, Callable[[], bytes]]:
-    raise Unsupported(
-        "Tandem's models are set in its own configuration file, which is read again when it changes;"
-        " a ModelServerConfig belongs to the TensorFlow Serving behind it"
-    )
+    async def _reload(self, exchange: Exchange, question: Question) -> bytes:
+        deadline = self._deadline(question.metadata, exchange, question.left_s)
+        return await self._models.reload(question.data, deadline, trace=exchange.trace)

@@ -19,6 +19,7 @@ SERVICES = {
     "Predict": "tensorflow.serving.PredictionService",
     "GetModelMetadata": "tensorflow.serving.PredictionService",
     "GetModelStatus": "tensorflow.serving.ModelService",
+    "HandleReloadConfigRequest": "tensorflow.serving.ModelService",
 }
 
 

@@ -1,6 +1,6 @@
 """Does a gateway answer as the real TensorFlow Serving did, for every recorded call?
 
-    .venv/bin/python -m tests.golden.replay 127.0.0.1:8500     # the address of a stand-in with the models
+    .venv/bin/python -m tests.golden.replay 127.0.0.1:8500 .tandem/golden_models   # a stand-in, and its models
 
 Prints how many answers of each kind agree, and every one that does not.
 """
@@ -18,6 +18,7 @@ from pathlib import Path
 import grpc
 
 from gateway._stubs import tfs_wire_pb2 as wire
+from serving.tf_serving.config import ModelConfig
 from tests.golden.compare import (
     conversation_disagreement,
     grpc_disagreement,
@@ -32,7 +33,8 @@ from tests.golden.exchanges import (
     rest_exchanges,
 )
 from tests.golden.raw_http import converse, send
-from tests.golden.stack import gateway_before
+from tests.golden.reloads import RELOAD, patience_s, reload_to, request_of
+from tests.golden.stack import gateway_before, served_models
 
 TIMEOUT_S = 60
 COUNTED = frozenset(
@@ -65,8 +67,15 @@ class Verdict:
         return not self.disagreement
 
 
-async def replay(address: str, config: Path) -> list[Verdict]:
-    """Ask a gateway in front of the stand-in at `address` everything that was recorded, in order."""
+async def replay(address: str, config: Path, made: Path, *others: ModelConfig) -> list[Verdict]:
+    """Ask a gateway in front of a stand-in everything that was recorded, in order.
+
+    Args:
+        address: Where the stand-in listens.
+        config: Where the gateway's configuration is written.
+        made: The directory that `make_models` wrote, which the stand-in serves.
+        others: What else it serves, and shall still serve in the end.
+    """
     verdicts: list[Verdict] = []
     exchanges = rest_exchanges()
     for cors in (False, True):
@@ -77,7 +86,8 @@ async def replay(address: str, config: Path) -> list[Verdict]:
             if not cors:
                 verdicts += await _replay_conversations(gateway.addresses["rest"])
                 await _reset_counter(gateway.addresses["grpc"])
-                verdicts += await _replay_grpc(gateway.addresses["grpc"], grpc_exchanges())
+                at_first = reload_to([*served_models(made), *others])
+                verdicts += await _replay_grpc(gateway.addresses["grpc"], made, at_first)
     return verdicts
 
 
@@ -109,19 +119,24 @@ async def _replay_conversations(address: str) -> list[Verdict]:
     return verdicts
 
 
-async def _replay_grpc(address: str, exchanges: Iterable[GrpcExchange]) -> list[Verdict]:
+async def _replay_grpc(address: str, made: Path, at_first: bytes) -> list[Verdict]:
     verdicts = []
     async with grpc.aio.insecure_channel(address) as channel:
-        for exchange in exchanges:
-            found = await _ask(channel, exchange)
+        begin_anew: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(RELOAD)
+        for exchange in grpc_exchanges():
+            if exchange.method == RELOAD:
+                await begin_anew(at_first, timeout=TIMEOUT_S)
+            found = await _ask(channel, exchange, made)
             verdicts.append(Verdict("grpc", exchange.id, exchange.group, exchange.kind, found))
+        await begin_anew(at_first, timeout=TIMEOUT_S)
     return verdicts
 
 
-async def _ask(channel: grpc.aio.Channel, exchange: GrpcExchange) -> str:
+async def _ask(channel: grpc.aio.Channel, exchange: GrpcExchange, made: Path) -> str:
     call: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(exchange.method)
+    timeout_s = patience_s(exchange, TIMEOUT_S)
     try:
-        response = await call(exchange.request, timeout=TIMEOUT_S)
+        response = await call(request_of(exchange, made), timeout=timeout_s)
     except grpc.aio.AioRpcError as error:
         return grpc_disagreement(exchange, error.code().name, error.details() or "", None)
     return grpc_disagreement(exchange, "OK", "", response)
@@ -169,9 +184,12 @@ def main() -> None:
     """Replay the record through a gateway in front of the stand-in that the command line names."""
     parser = argparse.ArgumentParser(prog="python -m tests.golden.replay")
     parser.add_argument("address", help="a TensorFlow Serving, or the stand-in, with the models")
-    address = parser.parse_args().address
+    parser.add_argument(
+        "models", type=Path, help="the directory that make_models wrote, as served there"
+    )
+    given = parser.parse_args()
     with tempfile.TemporaryDirectory() as directory:
-        verdicts = asyncio.run(replay(address, Path(directory) / "tandem.toml"))
+        verdicts = asyncio.run(replay(given.address, Path(directory) / "tandem.toml", given.models))
     print(summary(verdicts, explained()))  # noqa: T201 - a command line
 
 

@@ -29,6 +29,7 @@ default_timeout_s = 60
 [backends.tf]
 kind = "tfserving"
 address = "{address}"
+forwards_reload = true
 """
 
 _TWO_VERSIONS = """

@@ -71,7 +71,7 @@ def verdicts(
     stand_in = start_stand_in([*served_models(models), coming_and_going])
 
     async def ask() -> list[Verdict]:
-        found = await replay(stand_in.address, config)
+        found = await replay(stand_in.address, config, models, coming_and_going)
         async with gateway_of(stand_in.address, config, MODEL) as gateway:
             return found + await replay_lifecycle(gateway, base_path, models)
 
@@ -87,6 +87,7 @@ def test_every_recorded_call_is_asked(verdicts: Sequence[Verdict]) -> None:
 
 def test_nearly_every_answer_is_the_real_one(verdicts: Sequence[Verdict]) -> None:
     assert agreement(verdicts) >= 0.97
+    assert agreement(verdicts, "reload") >= 0.97
 
 
 def test_every_other_answer_has_its_reason(verdicts: Sequence[Verdict]) -> None:

@@ -3,7 +3,8 @@
 Three questions, each answered by a ratio or a difference of neighbours in time, since the machine is shared:
 
 - throughput  requests/s of a tiny JSON predict through the gateway ÷ of a bare ASGI echo, both on core 0,
-              64 connections, the backend and the load on core 1
+              64 connections, the backend and the load on core 1; with two batches in flight, and also with
+              a wait of at most 1 ms for batches to fill, and with the defaults
 - batching    rows/s of single sentences through the gateway at saturation ÷ rows/s of full batches sent
               straight to the backend, one after another
 - overhead    p50 through the gateway − p50 straight to the same backend, same protocol, one caller
@@ -64,22 +65,26 @@ class Bench:
         argv = [sys.executable, "-m", "loadtests.bench.echo", str(port)]
         with running("echo", argv, core=GATEWAY_CORE, logs=self._scratch) as echo:
             wait_for_http(f"http://127.0.0.1:{port}/", echo)
-            predict = f"http://{self._served.rest}/v1/models/iris:predict"
-            self._load(predict, IRIS, 2.0)  # warm
-            gateway, bare, gateway_us, bare_us = [], [], [], []
+            models = f"http://{self._served.rest}/v1/models"
+            asked = {
+                "gateway": (self._served.gateway, f"{models}/iris:predict"),
+                "bare echo": (echo, f"http://127.0.0.1:{port}/"),
+                "waiting 1 ms": (self._served.gateway, f"{models}/patient:predict"),
+                "untuned": (self._served.gateway, f"{models}/untuned:predict"),
+            }
+            found: dict[str, list[tuple[float, float]]] = {name: [] for name in asked}
+            for server, url in asked.values():
+                self._busy(server, url)  # warm
             for _ in range(self._rounds):
-                per_s, cpu_us = self._busy(self._served.gateway, predict)
-                gateway.append(per_s)
-                gateway_us.append(cpu_us)
-                per_s, cpu_us = self._busy(echo, f"http://127.0.0.1:{port}/")
-                bare.append(per_s)
-                bare_us.append(cpu_us)
-        ratios = [ours / theirs for ours, theirs in zip(gateway, bare, strict=True)]
-        _row("throughput: gateway ÷ bare echo", ratios, "{:.2f}".format)
-        _row("· gateway, requests/s", gateway, "{:,.0f}".format)
-        _row("· bare echo, requests/s", bare, "{:,.0f}".format)
-        _row("· gateway, CPU µs a request", gateway_us, "{:.0f}".format)
-        _row("· bare echo, CPU µs a request", bare_us, "{:.0f}".format)
+                for name, (server, url) in asked.items():
+                    found[name].append(self._busy(server, url))
+        for name in ("gateway", "waiting 1 ms", "untuned"):
+            ratios = [a[0] / b[0] for a, b in zip(found[name], found["bare echo"], strict=True)]
+            _row(f"throughput: {name} ÷ bare echo", ratios, "{:.2f}".format)
+        for name, rounds in found.items():
+            _row(f"· {name}, requests/s", [per_s for per_s, _ in rounds], "{:,.0f}".format)
+        for name, rounds in found.items():
+            _row(f"· {name}, CPU µs a request", [cpu_us for _, cpu_us in rounds], "{:.0f}".format)
 
     def _busy(self, server: Running, url: str) -> tuple[float, float]:
         """Requests/s of a tiny predict, and the microseconds of CPU that `server` spent on each."""

@@ -25,6 +25,14 @@ address = "127.0.0.1:{backend}"
 batching = {{ max_in_flight = 2 }}
 [models.iris.arms.torch]
 backend = "torch"
+[models.patient]
+batching = {{ max_in_flight = 2, max_batch_rows = 32, max_delay_ms = 1 }}
+[models.patient.arms.torch]
+backend = "torch"
+model = "iris"
+[models.untuned.arms.torch]
+backend = "torch"
+model = "iris"
 [models.minilm]
 batching = {{ max_batch_rows = 32 }}
 [models.minilm.arms.torch]

@@ -132,7 +132,7 @@ format: setup ## lay the code out and repair what can be
 demo: setup ## one model on two runtimes under real traffic, and the comparison (ARGS=--once)
 	@$(BIN)/tandem demo $(ARGS)
 
-up: setup ## the demo's stack, without traffic
+up: store ## the demo's stack, without traffic
 	@$(BIN)/tandem up $(ARGS)
 
 k8s-validate: setup ## render and check docker-compose.yml, the Dockerfiles and k8s/

@@ -15,7 +15,7 @@ from gateway.batching.collate import JOIN_ON_LOOP_BYTES, join, joined_bytes, rej
 from gateway.batching.entry import Batch, Entry
 from gateway.batching.key import BatchKey
 from gateway.batching.record import BatchRecord
-from gateway.errors import BackendRefused, GatewayError
+from gateway.errors import BackendInvalid, BackendRefused, GatewayError
 from gateway.messages import Deadline, Served, Trace
 from gateway.tensors import Tensor
 
@@ -110,12 +110,13 @@ class Flight:
 
     @property
     def was_refused_together(self) -> bool:
-        """Whether the backend refused several requests, of which maybe only one is to blame."""
-        return (
-            isinstance(self.error, BackendRefused)
-            and self.error.code in _CODES_OF_BAD_REQUESTS
-            and len(self.batch.entries) > 1
-        )
+        """Whether the backend refused several requests, or answered what is no answer to them.
+
+        Maybe only one of them is to blame.
+        """
+        error = self.error
+        refused = isinstance(error, BackendRefused) and error.code in _CODES_OF_BAD_REQUESTS
+        return (refused or isinstance(error, BackendInvalid)) and len(self.batch.entries) > 1
 
     async def run(
         self, entries: list[Entry[Caller]], run_batch: RunBatch, clock: Callable[[], float]

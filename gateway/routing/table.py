@@ -4,7 +4,8 @@ A request reads the table once, at its entry, and keeps what it got; a reload bu
 swaps one reference. Nothing here waits, reads a clock or draws a random number.
 
 Precedence: an arm named by the caller, then a version or label, then the split. A version or label
-narrows the choice to the arms that serve it; if several do, the split decides among those.
+narrows the choice to the arms that serve it; if several do, the split decides among those. An arm that is
+named beside a version or label must serve it.
 """
 
 from __future__ import annotations
@@ -146,7 +147,7 @@ class ModelRoutes:
 
     def _candidates(self, target: Target) -> tuple[list[Arm], Why]:
         if target.arm:
-            return [self._named_arm(target.arm)], "forced"
+            return [self._fitting(self._named_arm(target.arm), target)], "forced"
         if target.label is not None:
             return self._with_version(self._labelled(target.label), target), "label"
         if target.version is not None:
@@ -158,6 +159,16 @@ class ModelRoutes:
         if arm is None:
             known = ", ".join(sorted(self.arms))
             raise InvalidRequest(f"got arm {name!r}, model {self.name} has arms: {known}")
+        return arm
+
+    def _fitting(self, arm: Arm, target: Target) -> Arm:
+        """The named arm, if it serves the version or label that is asked for beside it."""
+        version = target.version if target.label is None else self._labelled(target.label)
+        if version not in (None, arm.version) and arm.description is not None:
+            raise UnknownModel(
+                f"got version {version} of model {target.model} and arm {arm.name},"
+                f" which serves version {arm.version or 'none yet'}"
+            )
         return arm
 
     def _labelled(self, label: str) -> str:

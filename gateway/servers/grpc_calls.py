@@ -16,7 +16,7 @@ import grpc
 
 from gateway.codecs.named_model import model_named
 from gateway.codecs.trace_context import TRACEPARENT, TRACESTATE, read_trace, returned
-from gateway.errors import GatewayBusy, GatewayError, InvalidRequest
+from gateway.errors import BodyTooLarge, GatewayBusy, GatewayError, InvalidRequest
 from gateway.messages import Deadline, Dialect, InferRequest, Target, Trace
 from gateway.pipeline import Answer
 from gateway.servers.exchange import EXPLAIN, REQUEST_ID, Desk, Exchange, clean_id
@@ -159,6 +159,7 @@ class Calls:
     async def attempt(self, exchange: Exchange, question: Question, answer: Answering) -> bytes:
         """The answer's bytes; where there is none, b"" and the exchange's error."""
         try:
+            self._check_size(len(question.data))
             exchange.hold(len(question.data))
             return await answer(exchange, question)
         except GatewayError as error:
@@ -168,6 +169,13 @@ class Calls:
             _log.exception("a call failed inside the gateway")
             exchange.error = GatewayError(f"internal error: {type(error).__name__}")
         return b""
+
+    def _check_size(self, size: int) -> None:
+        most = self._desk.limits.max_body_bytes
+        if size > most:
+            raise BodyTooLarge(
+                f"got a message of {size} bytes, at most {most} are taken (limits.max_body_bytes)"
+            )
 
     async def elsewhere(
         self,

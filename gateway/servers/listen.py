@@ -116,7 +116,8 @@ async def start_grpc(
     """
     server = grpc.aio.server(
         options=[
-            ("grpc.max_receive_message_length", max_message_bytes),
+            # What gRPC refuses itself nobody counts: it only keeps off what is much too large.
+            ("grpc.max_receive_message_length", 2 * max_message_bytes),
             ("grpc.max_send_message_length", -1),
             # Without it a second gateway would share the port and take half of its connections.
             ("grpc.so_reuseport", 0),

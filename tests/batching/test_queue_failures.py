@@ -101,21 +101,21 @@ def test_a_bug_is_told_to_the_observer_and_hidden_from_callers(bug: Exception) -
     run(main)
 
 
-def test_wrong_rows_fail_that_batch_alone_and_are_named() -> None:
+def test_wrong_rows_fail_the_request_they_come_with_and_are_named() -> None:
+    """One request whose answer has the wrong shape spares those that shared its batch."""
+
     async def main() -> None:
-        backend = FakeBackend()
+        async def drop_a_row_of_ones(call: Call) -> tuple[Tensor, ...]:
+            x = call.inputs[0].array
+            return (Tensor("y", "FP32", 2 * (x[1:] if 1 in x else x)),)
 
-        async def drop_a_row(call: Call) -> tuple[Tensor, ...]:
-            backend.answer = double
-            return (Tensor("y", "FP32", call.inputs[0].array[1:]),)
-
-        backend.answer = drop_a_row
-        async with open_arm(backend) as arm:
-            error = "BackendInvalid: outputs['y']: got 2 rows, wanted 3 rows as sent in the batch"
-            asked = [outcome(arm.ask(value)) for value in range(3)]
-            assert await asyncio.gather(*asked) == [error] * 3
-            assert await arm.ask(5) == [10]
-        assert [record.outcome for record in arm.records] == ["backend_invalid", "ok"]
+        async with open_arm(FakeBackend(drop_a_row_of_ones)) as arm:
+            error = "BackendInvalid: outputs['y']: got 0 rows, wanted 1 rows as sent in the batch"
+            asked = [outcome(arm.ask(value)) for value in range(4)]
+            assert await asyncio.gather(*asked) == [[0], error, [4], [6]]
+            statistics = arm.queue.statistics()
+        assert (statistics.answered, statistics.failed) == (3, 1)
+        assert {record.outcome for record in arm.records} == {"backend_invalid", "ok"}
 
     run(main)
 

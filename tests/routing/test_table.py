@@ -52,8 +52,17 @@ def test_the_same_unit_always_gets_the_same_arm_and_both_arms_get_units() -> Non
 
 
 def test_a_forced_arm_wins_even_without_weight() -> None:
-    decision = table(arm("a"), arm("b", weight=0)).resolve(Target(model="m", arm="b", version="7"))
-    assert (decision.arm.name, decision.why) == ("b", "forced")
+    routes = table(arm("a"), arm("b", weight=0))
+    for version in (None, "1"):
+        decision = routes.resolve(Target(model="m", arm="b", version=version))
+        assert (decision.arm.name, decision.why) == ("b", "forced")
+
+
+def test_a_forced_arm_must_serve_the_version_asked_for_beside_it() -> None:
+    with pytest.raises(UnknownModel, match="got version 7 of model m and arm b, which serves"):
+        table(arm("a"), arm("b")).resolve(Target(model="m", arm="b", version="7"))
+    with pytest.raises(UnknownLabel):
+        table(arm("a"), arm("b")).resolve(Target(model="m", arm="b", label="z"))
 
 
 def test_an_unknown_forced_arm_is_the_callers_mistake() -> None:

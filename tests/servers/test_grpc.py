@@ -236,3 +236,20 @@ def test_the_real_triton_client_works_unchanged(tmp_path: Path) -> None:
                 await client.infer("none", [asked])
 
     against(tmp_path, scenario)
+
+
+@pytest.mark.parametrize("path", [PREDICT, INFER])
+def test_a_message_over_the_limit_is_refused_and_counted(tmp_path: Path, path: str) -> None:
+    async def run() -> None:
+        limits = "[limits]\nmax_body_bytes = 100000\n"
+        async with (
+            running(tmp_path / "tandem.toml", settings=limits) as stack,
+            grpc.aio.insecure_channel(stack.grpc) as channel,
+        ):
+            code, text = await code_of(method_of(channel, path)(bytes(150_000)))
+            assert code is grpc.StatusCode.RESOURCE_EXHAUSTED
+            assert "got a message of 150000 bytes, at most 100000 are taken" in text
+            assert stack.count("tandem_requests_total", reason="body_too_large") == 1
+            assert stack.count("tandem_requests_total") == 1
+
+    asyncio.run(run())

@@ -19,7 +19,7 @@ from gateway.messages import Dialect
 from gateway.servers.exchange import EXPLAIN, REQUEST_ID, Desk, Exchange, Known
 from gateway.servers.heavy import HEAVY_BYTES
 from gateway.servers.http1_cycle import CLIENT_LEFT
-from gateway.servers.http_call import AsgiHeaders, Call, PredictEndpoint, Question, Reply
+from gateway.servers.http_call import AsgiHeaders, Call, PredictEndpoint, Question, Reply, reply_to
 from gateway.servers.replies import error_reply, internal, replied, without_frames
 from gateway.servers.rest import dialect_of
 from gateway.values import value_class
@@ -151,7 +151,7 @@ class Errand:
             as_is=question.as_is,
         )
         if self._pending is None:
-            self._go_on(self._await_answer())
+            self._go_on(reply_to(self._endpoint, self._desk.pipeline, self._exchange, question))
 
     def refuse(self, error: GatewayError) -> None:
         """Answer with an error."""
@@ -205,15 +205,3 @@ class Errand:
                     self._client.answer(found, exchange.request_id)
                 raise
         self._client.answer(found, exchange.request_id)
-
-    async def _await_answer(self) -> Reply:
-        question, exchange = self._question, self._exchange
-        exchange.answer = answer = await self._desk.pipeline.infer(
-            question.route,
-            question.request,
-            deadline=question.deadline,
-            request_id=exchange.request_id,
-            as_is=question.as_is,
-        )
-        reply = self._endpoint.reply(exchange, question, answer)
-        return reply or await self._endpoint.reply_apart(exchange, question, answer)

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol, TypeAlias
 
 from gateway.messages import Deadline, InferRequest, Target
-from gateway.pipeline import Answer, Route
+from gateway.pipeline import Answer, Pipeline, Route
 from gateway.servers.exchange import Exchange, Known
 from gateway.values import value_class
 
@@ -23,6 +23,7 @@ __all__ = [
     "PredictEndpoint",
     "Question",
     "Reply",
+    "reply_to",
 ]
 
 Pairs: TypeAlias = list[tuple[bytes, bytes]]
@@ -127,3 +128,23 @@ class PredictEndpoint(Endpoint, Protocol):
     async def reply_apart(self, exchange: Exchange, question: Question, answer: Answer) -> Reply:
         """As `reply`, elsewhere."""
         ...
+
+
+async def reply_to(
+    endpoint: PredictEndpoint, pipeline: Pipeline, exchange: Exchange, question: Question
+) -> Reply:
+    """What is left of a predict request that has been read: its answer is awaited, and written.
+
+    Raises:
+        GatewayError: there is no answer, or it cannot be written.
+    """
+    exchange.answer = answer = await pipeline.infer(
+        question.route,
+        question.request,
+        deadline=question.deadline,
+        request_id=exchange.request_id,
+        as_is=question.as_is,
+        trace=exchange.trace,
+    )
+    reply = endpoint.reply(exchange, question, answer)
+    return reply or await endpoint.reply_apart(exchange, question, answer)

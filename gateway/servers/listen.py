@@ -111,6 +111,8 @@ async def start_grpc(
 ) -> tuple[grpc.aio.Server, str]:
     """A started server for `api`, and the address it really has.
 
+    A message of more than twice `max_message_bytes` does not reach `api`, which refuses what is over once that.
+
     Raises:
         ListenError: the address is taken, or is none of this machine's.
     """

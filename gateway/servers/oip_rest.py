@@ -14,7 +14,7 @@ from gateway.pipeline import Answer, Pipeline
 from gateway.servers.exchange import Desk, Exchange
 from gateway.servers.explain import explained, wants_explanation
 from gateway.servers.heavy import HEAVY_BYTES, HeavyWork, are_heavy
-from gateway.servers.http_call import Call, Question, Reply
+from gateway.servers.http_call import Call, Question, Reply, reply_to
 from gateway.servers.oip_predict import numbers_at_once
 from gateway.servers.packing import PACKED_BYTES, encoding_of, packed
 from gateway.servers.remembered import remembered
@@ -75,16 +75,7 @@ class OipRest:
     async def __call__(self, exchange: Exchange, call: Call) -> Reply:
         """Answer one call."""
         question = self.begin(exchange, call) or await self._begin_large(exchange, call)
-        answer = await self._pipeline.infer(
-            question.route,
-            question.request,
-            deadline=question.deadline,
-            request_id=exchange.request_id,
-            trace=exchange.trace,
-        )
-        exchange.answer = answer
-        reply = self.reply(exchange, question, answer)
-        return reply or await self.reply_apart(exchange, question, answer)
+        return await reply_to(self, self._pipeline, exchange, question)
 
     def is_predict(self, path: str) -> bool:
         """Whether a POST to this path is a predict request."""

@@ -25,7 +25,7 @@ from gateway.pipeline import Answer, Pipeline, Route
 from gateway.servers.cors import preflight_status
 from gateway.servers.exchange import Desk, Exchange
 from gateway.servers.heavy import HEAVY_BYTES, HeavyWork, are_heavy
-from gateway.servers.http_call import Call, Question, Reply
+from gateway.servers.http_call import Call, Question, Reply, reply_to
 from gateway.servers.remembered import remembered
 from gateway.servers.statuses import describe_target, is_ready, tfs_statuses
 from gateway.servers.tfs_examples import ExampleCalls, parsed, read_examples
@@ -105,17 +105,7 @@ class TfsRest:
         question = self.begin(exchange, call) or await self._begin_large(
             exchange, call, path.target
         )
-        answer = await self._pipeline.infer(
-            question.route,
-            question.request,
-            deadline=question.deadline,
-            request_id=exchange.request_id,
-            as_is=question.as_is,
-            trace=exchange.trace,
-        )
-        exchange.answer = answer
-        reply = self.reply(exchange, question, answer)
-        return reply or await self.reply_apart(exchange, question, answer)
+        return await reply_to(self, self._pipeline, exchange, question)
 
     def is_predict(self, path: str) -> bool:
         """Whether a POST to this path is a predict request."""

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping
-
-import grpc
+from typing import TypeVar
 
 from gateway.codecs import tfs_proto
 from gateway.codecs.slow_messages import SLOW_BYTES, are_slow, slow_predict_bytes
@@ -18,7 +17,7 @@ from gateway.messages import ExampleMethod, Target
 from gateway.pipeline import Pipeline
 from gateway.ports import Reloadable
 from gateway.servers.exchange import Desk, Exchange
-from gateway.servers.grpc_calls import Calls, Method, Methods, Question
+from gateway.servers.grpc_calls import Calls, Question, Served, Stream, Unary
 from gateway.servers.grpc_health import HEALTH, HealthService
 from gateway.servers.grpc_reflection import REFLECTION, Reflection
 from gateway.servers.heavy import HeavyWork
@@ -33,6 +32,9 @@ __all__ = ["GrpcApi"]
 
 PREDICTION = "tensorflow.serving.PredictionService"
 MODEL = "tensorflow.serving.ModelService"
+
+
+_Method = TypeVar("_Method")
 
 
 class GrpcApi:
@@ -52,42 +54,31 @@ class GrpcApi:
         self._oip = OipGrpc(desk, calls, self._streams)
         self._torchserve = TorchServeGrpc(desk, calls, heavy)
 
-    def register(self, server: grpc.aio.Server) -> None:
-        """Add every service to `server`."""
+    def served(self) -> Served:
+        """Every method of every service."""
         services = {
             **self._services(),
             OIP: self._oip.unary(),
             TORCHSERVE: self._torchserve.unary(),
             TORCHSERVE_OIP: self._oip.unary(),
         }
-        health = HealthService(self._pipeline, self._streams, frozenset({*services, HEALTH}))
-        handlers: dict[str, dict[str, grpc.RpcMethodHandler[bytes, bytes]]] = {
-            service: {
-                name: grpc.unary_unary_rpc_method_handler(method)
-                for name, method in methods.items()
-            }
-            for service, methods in services.items()
+        names = frozenset({*services, HEALTH})
+        health = HealthService(self._pipeline, self._streams, names)
+        services[HEALTH] = {"Check": health.check}
+        streams: dict[str, Mapping[str, Stream]] = {
+            **{name: {"ModelStreamInfer": self._oip.stream} for name in (OIP, TORCHSERVE_OIP)},
+            HEALTH: {"Watch": health.watch},
         }
-        for name in (OIP, TORCHSERVE_OIP):
-            handlers[name]["ModelStreamInfer"] = grpc.stream_stream_rpc_method_handler(
-                self._oip.stream
-            )
-        handlers[HEALTH] = health.methods()
         if self._reflection:
-            handlers |= dict.fromkeys(REFLECTION, Reflection(self._streams).methods())
-        by_path = {
-            f"/{service}/{name}": handler
-            for service, methods in handlers.items()
-            for name, handler in methods.items()
-        }
-        unknown = UnknownMethods(handlers, self._count_unreadable)
-        server.add_generic_rpc_handlers((Methods(by_path, unknown),))
+            streams |= dict.fromkeys(REFLECTION, Reflection(self._streams).streams())
+        unknown = UnknownMethods({*services, *streams}, self._count_unreadable)
+        return Served(_by_path(services), _by_path(streams), unknown)
 
     def end_streams(self) -> None:
         """Let every stream answer what it has taken, and end; new ones end at once."""
         self._streams.end()
 
-    def _services(self) -> Mapping[str, Mapping[str, Method]]:
+    def _services(self) -> dict[str, Mapping[str, Unary]]:
         tfs = functools.partial(self._calls.tell, "tfs_grpc")
         serve = functools.partial(functools.partial, self._calls.serve, "tfs_grpc")
         return {
@@ -139,3 +130,11 @@ class GrpcApi:
     async def _reload(self, exchange: Exchange, question: Question) -> bytes:
         deadline = self._deadline(question.metadata, exchange, question.left_s)
         return await self._models.reload(question.data, deadline, trace=exchange.trace)
+
+
+def _by_path(services: Mapping[str, Mapping[str, _Method]]) -> Mapping[str, _Method]:
+    return {
+        f"/{service}/{name}": method
+        for service, methods in services.items()
+        for name, method in methods.items()
+    }

@@ -1,7 +1,8 @@
-"""How is one gRPC call served: its metadata, its exchange, its error as a status?
+"""How is one gRPC call served, whatever transport brought it: bytes in, bytes out, or a refusal?
 
 What every service on the gRPC port has in common; which methods there are is in `grpc`, `oip_grpc` and
-`grpc_health`. `grpc.aio` cancels the method when its client cancels, disconnects or passes its deadline,
+`grpc_health`. Nothing here knows a transport: `grpc_aio` serves the methods with `grpc.aio`, `grpc_asgi` as
+an ASGI application. Both cancel the method when its client cancels, disconnects or passes its deadline,
 which is all that a leaving client needs.
 """
 
@@ -9,104 +10,103 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextvars import ContextVar
-from typing import Any, Final, Self, TypeAlias, TypeVar
-
-import grpc
+from typing import Final, Protocol, TypeAlias, TypeVar
 
 from gateway.codecs.named_model import model_named
-from gateway.codecs.trace_context import TRACEPARENT, TRACESTATE, read_trace, returned
+from gateway.codecs.trace_context import returned
 from gateway.errors import BodyTooLarge, GatewayBusy, GatewayError, InvalidRequest
 from gateway.messages import Deadline, Dialect, InferRequest, Target, Trace
 from gateway.pipeline import Answer
-from gateway.servers.exchange import EXPLAIN, REQUEST_ID, Desk, Exchange, clean_id
+from gateway.servers.exchange import EXPLAIN, REQUEST_ID, Desk, Exchange, Headers, clean_id
 from gateway.servers.heavy import HeavyWork
 from gateway.servers.problems import code_of, text_of
 from gateway.values import value_class
 
 __all__ = [
     "Answering",
-    "CallMetadata",
+    "Call",
     "Calls",
-    "Context",
-    "Method",
-    "Methods",
+    "Messages",
+    "Metadata",
     "Question",
-    "Questions",
-    "abort",
+    "Refusal",
+    "Served",
+    "Stream",
+    "Trailing",
+    "Unary",
+    "refusal_of",
 ]
 
 _log = logging.getLogger("tandem.grpc")
 
-Context: TypeAlias = "grpc.aio.ServicerContext[bytes, bytes]"
-Method: TypeAlias = Callable[[bytes, Context], Awaitable[bytes]]
-Questions: TypeAlias = AsyncIterator[bytes]
+Trailing: TypeAlias = Sequence[tuple[str, str]]
+"""Metadata that is told with the end of a call."""
+
+
+class Metadata(Headers, Protocol):
+    """What a call says beside its messages, text values only."""
+
+    def trace(self, request_id: str, /) -> Trace | None:
+        """What the caller brought to find the request of this id again, None if nothing."""
+
+
+class Call(Protocol):
+    """One call, as its transport shows it to the method.
+
+    Attributes:
+        trailing: What the method wants told at the end of the call, whether it answers or refuses.
+    """
+
+    trailing: Trailing
+
+    @property
+    def metadata(self) -> Metadata:
+        """What the client said beside the messages."""
+
+    def time_remaining(self) -> float | None:
+        """Seconds until the call's own deadline, None where it has none."""
+
+    async def write(self, message: bytes, /) -> None:
+        """Send one message of a stream; waits as long as the client does not read."""
+
+
+class Refusal(Exception):
+    """The end of a call that is not OK.
+
+    Attributes:
+        code: The name of gRPC's status code.
+        text: What the client is told.
+        trailing: Metadata that belongs to the refusal.
+    """
+
+    def __init__(self, code: str, text: str, trailing: Trailing = ()) -> None:
+        super().__init__(f"{code}: {text}")
+        self.code = code
+        self.text = text
+        self.trailing = trailing
+
+
+Messages: TypeAlias = AsyncIterator[bytes]
+Unary: TypeAlias = Callable[[bytes, Call], Awaitable[bytes]]
+"""A method of one message each way; raises Refusal."""
+Stream: TypeAlias = Callable[[Messages, Call], Awaitable[None]]
+"""A method that reads messages as they come and writes its own; raises Refusal."""
+
+
+@value_class()
+class Served:
+    """Every method on the port by its path, `/service/Method`, and what all other calls are told."""
+
+    unary: Mapping[str, Unary]
+    streams: Mapping[str, Stream]
+    unknown: Callable[[str], Refusal]
+
 
 _In = TypeVar("_In")
 _Out = TypeVar("_Out")
 
 _MAX_QUESTION_BYTES: Final = 64 * 1024
 """What is asked about a model has names in it, and no tensors."""
-
-_told: ContextVar[Sequence[tuple[str, str | bytes]]] = ContextVar("_told", default=())
-"""The metadata of the call that a task serves: gRPC gives every call a task of its own."""
-
-
-class Methods(grpc.GenericRpcHandler):
-    """Every method on the port by its path. What nobody serves is left to `unknown`.
-
-    One for all of them: gRPC asks its handlers in turn. It tells the metadata here, before the message has
-    come, and would have to build them again for whoever asks its context.
-    """
-
-    def __init__(
-        self,
-        methods: Mapping[str, grpc.RpcMethodHandler[Any, Any]],
-        unknown: grpc.GenericRpcHandler,
-    ) -> None:
-        self._methods = methods
-        self._unknown = unknown
-
-    def service(
-        self, handler_call_details: grpc.HandlerCallDetails
-    ) -> grpc.RpcMethodHandler[Any, Any] | None:
-        """The method that a call asks for."""
-        method = self._methods.get(handler_call_details.method)
-        if method is None:
-            return self._unknown.service(handler_call_details)
-        _told.set(handler_call_details.invocation_metadata)
-        return method
-
-
-class CallMetadata:
-    """A call's metadata, text values only, looked up by lower-case name."""
-
-    __slots__ = ("_pairs", "_values")
-
-    def __init__(self, pairs: Sequence[tuple[str, str | bytes]]) -> None:
-        self._pairs = pairs
-        self._values = dict(pairs)
-
-    @classmethod
-    def current(cls) -> Self:
-        """Those of the call that this task serves."""
-        return cls(_told.get())
-
-    def get(self, name: str, /) -> str | None:
-        """The value, or None."""
-        value = self._values.get(name)
-        return value if isinstance(value, str) else None
-
-    def trace(self, request_id: str) -> Trace | None:
-        """What the caller brought to find the request of this id again, None if nothing."""
-        values = self._values
-        if TRACEPARENT not in values and values.get(REQUEST_ID) != request_id:
-            return None
-        told: dict[str, list[str]] = {TRACEPARENT: [], TRACESTATE: []}
-        for key, value in self._pairs:  # where a name may stand several times
-            if key in told and isinstance(value, str):
-                told[key].append(value)
-        return read_trace(request_id, told[TRACEPARENT], told[TRACESTATE])
 
 
 @value_class()
@@ -118,7 +118,7 @@ class Question:
     """
 
     data: bytes
-    metadata: CallMetadata
+    metadata: Metadata
     left_s: float | None
 
 
@@ -133,11 +133,9 @@ class Calls:
         self._desk = desk
         self._heavy = heavy
 
-    async def serve(
-        self, dialect: Dialect, answer: Answering, data: bytes, context: Context
-    ) -> bytes:
+    async def serve(self, dialect: Dialect, answer: Answering, data: bytes, call: Call) -> bytes:
         """Answer one call within an exchange: its errors become statuses, and it is booked once."""
-        question = Question(data, CallMetadata.current(), context.time_remaining())
+        question = Question(data, call.metadata, call.time_remaining())
         with self.opened(dialect, question.metadata) as exchange:
             encoded = await self.attempt(exchange, question, answer)
             trailing = [(REQUEST_ID, exchange.request_id)]
@@ -145,12 +143,12 @@ class Calls:
                 trailing += returned(exchange.trace)
             if question.metadata.get(EXPLAIN):
                 trailing += exchange.facts(self._desk.clock())
-        context.set_trailing_metadata(tuple(trailing))
+        call.trailing = trailing
         if exchange.error is not None:
-            await abort(context, exchange.error, dialect, exchange.target)
+            raise refusal_of(exchange.error, dialect, exchange.target)
         return encoded
 
-    def opened(self, dialect: Dialect, metadata: CallMetadata) -> Exchange:
+    def opened(self, dialect: Dialect, metadata: Metadata) -> Exchange:
         """The exchange of one message, with the id and the trace that its call brought."""
         exchange = self._desk.open(dialect, clean_id(metadata.get(REQUEST_ID) or ""))
         exchange.trace = metadata.trace(exchange.request_id)
@@ -221,7 +219,7 @@ class Calls:
         dialect: Dialect,
         method: Callable[[bytes], tuple[Target | None, Callable[[], bytes]]],
         data: bytes,
-        context: Context,
+        _: Call,
     ) -> bytes:
         """Answer a question that needs no waiting: `method` reads it, and returns what will tell."""
         target: Target | None = None
@@ -233,17 +231,13 @@ class Calls:
             target, tell = method(data)
             return tell()
         except GatewayError as error:
-            await abort(context, error, dialect, target)
-            raise AssertionError("abort always raises") from error
+            raise refusal_of(error, dialect, target) from error
 
 
-async def abort(
-    context: Context, error: GatewayError, dialect: Dialect, target: Target | None
-) -> Any:
-    """End the call with the error's status, text, and when to come back; always raises."""
-    code = grpc.StatusCode[code_of(error, dialect)]
-    trailing = list(context.trailing_metadata() or ())
+def refusal_of(error: GatewayError, dialect: Dialect, target: Target | None) -> Refusal:
+    """The error's status, text, and when to come back, in the caller's dialect."""
+    trailing: list[tuple[str, str]] = []
     if isinstance(error, GatewayBusy) and error.retryable:
         # gRPC's own convention for "come back after", in milliseconds.
         trailing.append(("grpc-retry-pushback-ms", str(round(error.retry_after_s * 1e3))))
-    await context.abort(code, text_of(error, dialect, target), tuple(trailing))
+    return Refusal(code_of(error, dialect), text_of(error, dialect, target), trailing)

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import Final
 
-import grpc
 from google.protobuf.message import DecodeError
 from grpc_reflection.v1alpha.reflection import SERVICE_NAME, aio
 from grpc_reflection.v1alpha.reflection_pb2 import (
@@ -18,7 +17,7 @@ from grpc_reflection.v1alpha.reflection_pb2 import (
 )
 
 from gateway.codecs.descriptors import public_pool
-from gateway.servers.grpc_calls import Context, Questions
+from gateway.servers.grpc_calls import Call, Messages, Stream
 from gateway.servers.oip_stream import Streams
 
 __all__ = ["REFLECTION", "Reflection"]
@@ -35,12 +34,12 @@ class Reflection:
         self._servicer = aio.ReflectionServicer((*services, *REFLECTION), pool)
         self._streams = streams
 
-    def methods(self) -> dict[str, grpc.RpcMethodHandler[bytes, bytes]]:
-        """The methods, ready to be registered."""
-        return {"ServerReflectionInfo": grpc.stream_stream_rpc_method_handler(self._stream)}
+    def streams(self) -> dict[str, Stream]:
+        """The method by its name."""
+        return {"ServerReflectionInfo": self._stream}
 
-    async def _stream(self, requests: Questions, context: Context) -> None:
-        await self._streams.run(requests, context, self._answer)
+    async def _stream(self, requests: Messages, call: Call) -> None:
+        await self._streams.run(requests, call, self._answer)
 
     async def _answer(self, data: bytes) -> bytes:
         """The answer to one question; an error is an answer too."""

@@ -12,6 +12,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from gateway.servers.grpc import GrpcApi
+from gateway.servers.grpc_aio import register
 from gateway.servers.http1 import BoundedProtocol, Manners
 from gateway.servers.http1_direct import Shortcut
 
@@ -125,7 +126,7 @@ async def start_grpc(
             ("grpc.so_reuseport", 0),
         ]
     )
-    api.register(server)
+    register(server, api.served())
     try:
         port = server.add_insecure_port(address)
     except RuntimeError as exc:

@@ -21,14 +21,7 @@ from gateway.messages import InferRequest, Target
 from gateway.pipeline import Pipeline
 from gateway.servers.exchange import Desk, Exchange
 from gateway.servers.explain import explained, wants_explanation
-from gateway.servers.grpc_calls import (
-    CallMetadata,
-    Calls,
-    Context,
-    Method,
-    Question,
-    Questions,
-)
+from gateway.servers.grpc_calls import Call, Calls, Messages, Question, Unary
 from gateway.servers.oip_rest import timeout_s_of
 from gateway.servers.oip_stream import Streams
 from gateway.servers.oip_told import EXTENSIONS, configuration_of, statistics_of
@@ -72,7 +65,7 @@ class OipGrpc:
         self._streams = streams
         self._pipeline: Pipeline = desk.pipeline
 
-    def unary(self) -> Mapping[str, Method]:
+    def unary(self) -> Mapping[str, Unary]:
         """Every method that takes one message and gives one."""
         tell = functools.partial(self._calls.tell, "oip_grpc")
         told: Mapping[str, Callable[[bytes], _Told]] = {
@@ -90,14 +83,13 @@ class OipGrpc:
         infer = functools.partial(self._calls.serve, "oip_grpc", self._infer)
         return {"ModelInfer": infer, **questions}
 
-    async def stream(self, requests: Questions, context: Context) -> None:
+    async def stream(self, requests: Messages, call: Call) -> None:
         """ModelStreamInfer: one answer for each request, in their order; an error is an answer too."""
-        metadata = CallMetadata.current()
 
         async def answer(data: bytes) -> bytes:
-            return await self._streamed(Question(data, metadata, context.time_remaining()))
+            return await self._streamed(Question(data, call.metadata, call.time_remaining()))
 
-        await self._streams.run(requests, context, answer)
+        await self._streams.run(requests, call, answer)
 
     # Inference ------------------------------------------------------------------------------------
 

@@ -17,9 +17,7 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any, Final, TypeAlias
 
-import grpc
-
-from gateway.servers.grpc_calls import Context, Questions
+from gateway.servers.grpc_calls import Call, Messages, Refusal
 
 __all__ = ["MAX_IN_FLIGHT", "Streams"]
 
@@ -48,21 +46,24 @@ class Streams:
         """Wait until streams shall end."""
         await self._ending.wait()
 
-    async def run(self, requests: Questions, context: Context, answer: Answer) -> None:
+    async def run(self, requests: Messages, call: Call, answer: Answer) -> None:
         """Serve one stream until its client has no more requests.
 
         A cancelled call leaves nothing behind.
+
+        Raises:
+            Refusal: the gateway drains.
         """
         stream = _Stream(requests, answer)
         async with asyncio.TaskGroup() as group:
             reader = group.create_task(stream.read(group))
             watch = group.create_task(self._stop(reader, stream))
             while (task := await stream.pending.get()) is not None:
-                await context.write(await task)
+                await call.write(await task)
                 stream.room.release()
             watch.cancel()
         if self._ending.is_set():
-            await context.abort(grpc.StatusCode.UNAVAILABLE, "the gateway is draining")
+            raise Refusal("UNAVAILABLE", "the gateway is draining")
 
     async def _stop(self, reader: asyncio.Task[None], stream: _Stream) -> None:
         await self._ending.wait()
@@ -73,7 +74,7 @@ class Streams:
 class _Stream:
     """One stream: what it reads, and the answers that are not sent yet, in order; None is the end."""
 
-    def __init__(self, requests: Questions, answer: Answer) -> None:
+    def __init__(self, requests: Messages, answer: Answer) -> None:
         self._requests = requests
         self._answer = answer
         self.room = asyncio.Semaphore(MAX_IN_FLIGHT)

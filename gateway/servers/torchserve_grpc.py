@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from gateway.codecs import torchserve_proto
 from gateway.codecs.slow_messages import SLOW_BYTES, slow_map_bytes
 from gateway.servers.exchange import Desk, Exchange
-from gateway.servers.grpc_calls import Calls, Method, Question
+from gateway.servers.grpc_calls import Calls, Question, Unary
 from gateway.servers.heavy import HeavyWork
 from gateway.servers.torchserve_calls import TorchServeCalls
 from gateway.servers.torchserve_problems import NoModelName
@@ -28,7 +28,7 @@ class TorchServeGrpc:
         self._calls = calls
         self._predictions = TorchServeCalls(desk, heavy)
 
-    def unary(self) -> Mapping[str, Method]:
+    def unary(self) -> Mapping[str, Unary]:
         """Its methods of one message each way, by name."""
         return {
             "Ping": functools.partial(self._calls.tell, "torchserve_grpc", self._ping),

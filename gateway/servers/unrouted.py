@@ -5,15 +5,13 @@ Whatever no other route or service takes ends here, so nothing here costs a requ
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Collection
-from typing import Any
 
-import grpc
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 
 from gateway.errors import Unsupported
+from gateway.servers.grpc_calls import Refusal
 
 __all__ = ["UnknownMethods", "add_unrouted"]
 
@@ -40,21 +38,15 @@ def add_unrouted(api: FastAPI) -> None:
         api.add_exception_handler(status, unrouted)
 
 
-class UnknownMethods(grpc.GenericRpcHandler):
-    """Refuses and counts every call of a method that no service before it has."""
+class UnknownMethods:
+    """Refuses and counts every call of a method that no service has."""
 
     def __init__(self, services: Collection[str], count: Callable[[str], None]) -> None:
         self._served = ", ".join(sorted(services))
         self._count = count
 
-    def service(
-        self, handler_call_details: grpc.HandlerCallDetails
-    ) -> grpc.RpcMethodHandler[Any, Any]:
-        """A method of any form: none of its messages is read."""
-        refuse = functools.partial(self._refuse, str(handler_call_details.method))
-        return grpc.stream_stream_rpc_method_handler(refuse)
-
-    async def _refuse(self, method: str, _: object, context: Any) -> None:
+    def __call__(self, path: str) -> Refusal:
+        """What the call is told; none of its messages is read."""
         self._count(Unsupported.reason)
-        text = f"{method[:_MAX_SHOWN]} is not served here, but methods of: {self._served}"
-        await context.abort(grpc.StatusCode.UNIMPLEMENTED, text)
+        text = f"{path[:_MAX_SHOWN]} is not served here, but methods of: {self._served}"
+        return Refusal("UNIMPLEMENTED", text)

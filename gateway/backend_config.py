@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
-from annotated_types import Ge
+from annotated_types import Ge, Le
 
 from gateway.tensors import Datatype
 
@@ -71,6 +71,8 @@ class BackendConfig:
         protocol: None for the kind's own: REST for `torchserve`, else gRPC.
         address: `host:port`, or `unix:/path`; over gRPC also gRPC's own schemes.
         replicas: More addresses of the same system; requests are spread over all of them.
+        max_hedge_ratio: Hedges for each batch, on average: calls of a second replica while the first has not
+            answered a batch for longer than it has answered most of that size. 0 for none.
         management: Where TorchServe's management API answers, "" if it shall not be asked.
         body: How the rows are put to a TorchServe model's code.
         declared: Signatures that the server cannot tell.
@@ -82,6 +84,7 @@ class BackendConfig:
     address: str
     protocol: Literal["grpc", "rest"] | None = None
     replicas: tuple[str, ...] = ()
+    max_hedge_ratio: Annotated[float, Ge(0), Le(1)] = 0.0
     max_message_bytes: Annotated[int, Ge(1)] = 256 * 1024 * 1024
     tls: BackendTlsConfig | None = None
     management: str = ""
@@ -114,6 +117,8 @@ def backend_problems(where: str, backend: BackendConfig) -> list[tuple[str, str]
         ]
     if backend.kind != "tfserving" and backend.forwards_reload:
         problems.append((f"{where}.forwards_reload", 'is only for kind = "tfserving"'))
+    if backend.max_hedge_ratio and len(backend.addresses) == 1:
+        problems.append((f"{where}.max_hedge_ratio", "needs more than one address: see replicas"))
     tls = backend.tls
     if tls is not None and bool(tls.cert_file) is not bool(tls.key_file):
         problems.append((f"{where}.tls", "wants both cert_file and key_file, or neither"))

@@ -8,11 +8,13 @@ from typing import TypeVar
 from prometheus_client import CollectorRegistry
 
 from gateway.backend_config import BackendConfig, DeclaredModelConfig, DeclaredTensorConfig
+from gateway.backends.example_replicas import ExampleReplicas
 from gateway.backends.grpc_link import GrpcLink
+from gateway.backends.hedging import Hedging
 from gateway.backends.http_link import HttpLink
 from gateway.backends.oip import OipBackend
 from gateway.backends.oip_rest import OipRestBackend
-from gateway.backends.replicas import ExampleReplicas, Replicas
+from gateway.backends.replicas import Replicas
 from gateway.backends.tfserving import TfServingBackend
 from gateway.backends.torchserve import TorchServeBackend
 from gateway.messages import DEFAULT_SIGNATURE
@@ -43,7 +45,9 @@ def make_backend(
     replicas = {address: _at(name, config, address) for address in config.addresses}
     draw = random.Random().random  # noqa: S311 - which of two replicas is no secret
     kind = ExampleReplicas if config.kind == "tfserving" else Replicas
-    return kind(name, replicas, metrics or ReplicaMetrics(CollectorRegistry()), draw=draw)
+    counted = metrics or ReplicaMetrics(CollectorRegistry())
+    hedging = Hedging(config.max_hedge_ratio) if config.max_hedge_ratio else None
+    return kind(name, replicas, counted, draw=draw, hedging=hedging)
 
 
 def _at(name: str, config: BackendConfig, address: str) -> Backend:

@@ -1,45 +1,40 @@
 """How do several addresses become one backend?
 
     infer      one replica: the less busy of two that are in; where that one cannot be reached, once
-               another, within the deadline. So is a question about examples
+               another, within the deadline. So is a question about examples (`example_replicas`).
+               With hedging, another is asked too where that one takes longer than most: the first
+               answer counts
     describe   every replica that is asked is also probed: what it answers says whether it serves the
                model. The gateway asks again every few seconds, sooner while something is not ready, so
                this is the readiness probe, per model, and needs no task of its own
     versions   the first replica that says
-    reload     every replica, all at once; all must take it
 
-Predictions change nothing at a backend, so one whose answer was lost may be asked for again. Not a third
-time: a batch that kills whoever reads it takes two replicas with it, and leaves the others alone.
-
-While a new version is rolled out the replicas differ. The version that most of them describe is the one
-described; the others take none of the model's batches until they agree.
+Predictions change nothing at a backend, so one whose answer was lost, or is late, may be asked for again. Not
+a third time: a batch that kills whoever reads it takes two replicas with it, and leaves the others alone.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import TypeVar
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from typing import Any, Literal, TypeVar
 
+from gateway.backends.agreement import agreed
+from gateway.backends.hedging import Hedging, size_of
+from gateway.backends.race import Race
 from gateway.backends.standing import Standing, choose, eligible
-from gateway.backends.taken import all_taken
-from gateway.codecs.named_model import model_named
-from gateway.codecs.oip_model import newest_first
 from gateway.errors import BackendTimeout, BackendUnavailable, GatewayError, UnknownModel
 from gateway.messages import (
     Deadline,
-    ExampleMethod,
     InferRequest,
     InferResponse,
     ModelDescription,
-    Trace,
     VersionStatus,
 )
-from gateway.ports import Backend, ExampleBackend, Reloadable
+from gateway.ports import Backend
 from gateway.telemetry.replicas import ReplicaMetrics
 
-__all__ = ["ExampleReplicas", "Replicas", "agreed"]
+__all__ = ["Replicas"]
 
 _T = TypeVar("_T")
 
@@ -64,6 +59,7 @@ class Replicas:
         metrics: ReplicaMetrics,
         *,
         draw: Callable[[], float],
+        hedging: Hedging | None = None,
     ) -> None:
         self.name = name
         self._addresses = tuple(replicas)
@@ -73,6 +69,7 @@ class Replicas:
         self._lacking: dict[str, frozenset[int]] = {}
         self._metrics = metrics
         self._draw = draw
+        self._hedging = hedging
         for index in range(len(self._replicas)):
             self._show(index)
 
@@ -84,6 +81,8 @@ class Replicas:
         if batch.as_is:  # it may be the end of whom it is sent to
             index = self._choose(batch.model)
             return await self._booked(index, self._replicas[index].infer(batch, deadline))
+        if self._hedging is not None:
+            return await self._hedged(self._hedging, batch, deadline)
         return await self._ask(
             batch.model, deadline, lambda index: self._replicas[index].infer(batch, deadline)
         )
@@ -137,12 +136,50 @@ class Replicas:
         try:
             return await self._booked(first, call(first))
         except BackendUnavailable:
-            second = self._other(model, first)
-            if second is None or self._now() >= deadline.at:
+            second = self._other(model, first, deadline)
+            if second is None:
                 raise
         return await self._booked(second, call(second))
 
-    async def _booked(self, index: int, call: Awaitable[_T]) -> _T:
+    async def _hedged(
+        self, hedging: Hedging, batch: InferRequest, deadline: Deadline
+    ) -> InferResponse:
+        """What one replica answers, or another where it takes long; two calls at most, as in `_ask`."""
+        first, size = self._choose(batch.model), size_of(batch)
+        race: Race[InferResponse] = Race()
+
+        def send(index: int) -> Coroutine[Any, Any, InferResponse]:
+            return self._booked(index, self._replicas[index].infer(batch, deadline), race)
+
+        def hedge() -> Coroutine[Any, Any, InferResponse] | None:
+            index = self._hedge(hedging, batch.model, first)
+            return None if index is None else send(index)
+
+        patience_s = hedging.start(size, now=self._now(), until=deadline.at)
+        try:
+            return await race.run(send(first), hedge, patience_s=patience_s)
+        except BackendUnavailable:
+            second = None if race.has_rival else self._other(batch.model, first, deadline)
+            if second is None:
+                raise
+        finally:
+            if race.waited_s is not None:
+                hedging.learn(size, race.waited_s, now=self._now())
+            if race.has_rival:
+                self._count_hedge(first, "won" if race.rival_won else "lost")
+        return await send(second)
+
+    def _hedge(self, hedging: Hedging, model: str, slow: int) -> int | None:
+        """Who else is asked, now that a replica is slow; None for nobody."""
+        others = self._others_in(model, slow)
+        if not others:
+            return None
+        if not hedging.take():
+            self._count_hedge(slow, "refused")
+            return None
+        return self._less_busy(others)
+
+    async def _booked(self, index: int, call: Awaitable[_T], race: Race[_T] | None = None) -> _T:
         """The answer to a call of a replica, with what it says of the replica."""
         self._pending[index] += 1
         reason = "internal"
@@ -160,7 +197,7 @@ class Replicas:
                 self._stand(index, self._standings[index].after_answer(), "unreachable")
             raise
         except asyncio.CancelledError:
-            reason = "caller_left"
+            reason = "outrun" if race is not None and race.is_over else "caller_left"
             raise
         finally:
             self._pending[index] -= 1
@@ -171,17 +208,24 @@ class Replicas:
     def _choose(self, model: str) -> int:
         candidates = eligible(self._standings, self._now())
         lacking = self._lacking.get(model, frozenset())
-        serving = [index for index in candidates if index not in lacking]
-        return choose(serving or candidates, self._pending, (self._draw(), self._draw()))
+        return self._less_busy([i for i in candidates if i not in lacking] or candidates)
 
-    def _other(self, model: str, tried: int) -> int | None:
-        """Another replica that serves the model, one that is out if need be; None where there is none."""
-        lacking = self._lacking.get(model, frozenset())
-        others = {*range(len(self._replicas))} - lacking - {tried}
-        if not others:
+    def _other(self, model: str, tried: int, deadline: Deadline) -> int | None:
+        """Another replica that serves the model, one that is out if need be; None if none, or too late."""
+        if self._now() >= deadline.at:
             return None
-        inside = [index for index in eligible(self._standings, self._now()) if index in others]
-        candidates = inside or sorted(others)
+        others = self._others_in(model, tried) or self._others(model, tried)
+        return self._less_busy(others) if others else None
+
+    def _others_in(self, model: str, tried: int) -> list[int]:
+        now = self._now()
+        return [i for i in self._others(model, tried) if self._standings[i].is_in(now)]
+
+    def _others(self, model: str, tried: int) -> list[int]:
+        lacking = self._lacking.get(model, frozenset())
+        return [i for i in range(len(self._replicas)) if i not in lacking and i != tried]
+
+    def _less_busy(self, candidates: Sequence[int]) -> int:
         return choose(candidates, self._pending, (self._draw(), self._draw()))
 
     async def _probe(
@@ -217,68 +261,11 @@ class Replicas:
             is_in=lambda: self._standings[index].is_in(clock()),
         )
 
+    def _count_hedge(self, index: int, outcome: Literal["won", "lost", "refused"]) -> None:
+        self._metrics.hedges.labels(*self._labels(index), outcome).inc()
+
     def _labels(self, index: int) -> tuple[str, str]:
         return self.name, self._addresses[index]
 
     def _now(self) -> float:
         return asyncio.get_running_loop().time()
-
-
-class ExampleReplicas(Replicas):
-    """Replicas that all answer questions about examples, and all take other models while they run."""
-
-    async def ask(
-        self,
-        method: ExampleMethod,
-        data: bytes,
-        deadline: Deadline,
-        *,
-        trace: Trace | None = None,
-    ) -> bytes:
-        """Put one question to one replica; see `ports.ExampleBackend.ask` for what is raised."""
-
-        def call(index: int) -> Awaitable[bytes]:
-            replica = self._replicas[index]
-            assert isinstance(replica, ExampleBackend), "else these are plain replicas"
-            return replica.ask(method, data, deadline, trace=trace)
-
-        return await self._ask(model_named(data, self._lacking), deadline, call)
-
-    async def reload(self, data: bytes, deadline: Deadline, *, trace: Trace | None = None) -> bytes:
-        """Send every replica another configuration; see `all_taken` for what comes of it."""
-
-        async def told(replica: Backend) -> bytes | GatewayError:
-            assert isinstance(replica, Reloadable), "else these are plain replicas"
-            try:
-                return await replica.reload(data, deadline, trace=trace)
-            except GatewayError as error:
-                return error
-
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(told(replica)) for replica in self._replicas]
-        return all_taken(dict(zip(self._addresses, [task.result() for task in tasks], strict=True)))
-
-
-def agreed(
-    answers: Sequence[ModelDescription | GatewayError],
-) -> tuple[ModelDescription, frozenset[int]]:
-    """The description that most replicas give, and which replicas lack it; pure.
-
-    Of two that as many give, the newer version. Which replica cannot answer now is not held against it
-    here: it is out anyway, and will have the model when it is back.
-
-    Raises:
-        UnknownModel: those that answered do not have the model.
-        BackendError: none answered.
-    """
-    described = {i: a for i, a in enumerate(answers) if isinstance(a, ModelDescription)}
-    if not described:
-        errors = [answer for answer in answers if isinstance(answer, GatewayError)]
-        raise next((error for error in errors if isinstance(error, UnknownModel)), errors[0])
-    votes = Counter(answer.version for answer in described.values())
-    most = max(votes.values())
-    version = newest_first(version for version, count in votes.items() if count == most)[0]
-    lacking = {i for i, answer in described.items() if answer.version != version}
-    lacking |= {i for i, answer in enumerate(answers) if isinstance(answer, UnknownModel)}
-    chosen = next(answer for answer in described.values() if answer.version == version)
-    return chosen, frozenset(lacking)

@@ -22,7 +22,7 @@ class ReplicaMetrics:
         self._owners: dict[tuple[str, str], object] = {}
         self.batches = Counter(
             "tandem_replica_batches_total",
-            "Batches sent to a replica; reason is ok or the error's.",
+            "Batches sent to a replica; reason is ok, the error's, or outrun by another replica's answer.",
             (*_REPLICA, "reason"),
             registry=registry,
         )
@@ -42,6 +42,12 @@ class ReplicaMetrics:
             "tandem_replica_ejections_total",
             "Times a replica was put out, by why: probe, or unreachable.",
             (*_REPLICA, "why"),
+            registry=registry,
+        )
+        self.hedges = Counter(
+            "tandem_replica_hedges_total",
+            "Batches that a replica had for longer than its p95; outcome: another was asked and won, or lost; or refused.",
+            (*_REPLICA, "outcome"),
             registry=registry,
         )
 
@@ -66,5 +72,5 @@ class ReplicaMetrics:
         del self._owners[backend, replica]
         for instrument in (self.pending, self.is_in):
             instrument.remove_by_labels({"backend": backend, "replica": replica})
-        for counter in (self.batches, self.ejections):
+        for counter in (self.batches, self.ejections, self.hedges):
             counter.remove_by_labels({"backend": backend, "replica": replica})

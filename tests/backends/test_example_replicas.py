@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pytest
 from prometheus_client import CollectorRegistry
 
-from gateway.backends.replicas import ExampleReplicas
+from gateway.backends.example_replicas import ExampleReplicas
 from gateway.errors import BackendUnavailable
 from gateway.messages import Deadline, ExampleMethod, Trace
 from gateway.ports import ExampleBackend

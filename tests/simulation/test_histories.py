@@ -1,0 +1,75 @@
+"""The plan that serves keeps its promises through thousands of made-up histories.
+
+Driven in virtual time, by the moments that its own `wake_at` gives. `Watched` holds sizes, keys, slots
+and deadlines at every batch; the driver raises if anyone is left waiting for ever.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+
+import pytest
+from hypothesis import given, settings
+
+from gateway.batching import BatchLimits
+from gateway.simulation.faults import Faults
+from gateway.simulation.requests import Arrival, Ended
+from tests.simulation.histories import HISTORIES, KEYS, History, Watched
+
+
+@pytest.mark.slow
+@settings(max_examples=2500, deadline=None)
+@given(history=HISTORIES)
+def test_every_request_ends_exactly_once_and_as_it_must(history: History) -> None:
+    """Nobody is lost, told twice, told late, overtaken by an equal, or told what is not true."""
+    watched = Watched(history)
+    ended = watched.happen()
+    assert Counter(end.arrival for end in ended) == Counter(history.arrivals)
+    assert watched.generations.is_idle
+    assert all(plan.queued_rows == 0 for plan in watched.generations.plans)
+    for end in ended:
+        _check_end(end, history)
+    for ids in watched.sent.values():
+        assert ids == sorted(ids)
+
+
+def _check_end(end: Ended, history: History) -> None:
+    arrival = end.arrival
+    assert arrival.at <= end.at <= min(arrival.deadline, arrival.leaves_at)
+    match end.outcome:
+        case "answered":
+            assert not arrival.is_poison
+        case "expired":
+            assert end.at == arrival.deadline
+        case "left":
+            assert end.at == arrival.leaves_at
+        case "failed":
+            assert arrival.is_poison or history.faults.failing
+        case "refused":
+            assert end.at == arrival.at
+
+
+@settings(max_examples=100, deadline=None)
+@given(history=HISTORIES)
+def test_the_same_history_happens_again(history: History) -> None:
+    """Nothing is random that was not drawn before."""
+    assert Watched(history).happen() == Watched(history).happen()
+
+
+def test_a_reload_lets_the_old_queue_run_dry_beside_the_new_one() -> None:
+    """What waits for company when the arm is reloaded leaves at once; what comes later meets the new limits."""
+    patient = BatchLimits(max_batch_rows=6, max_delay_s=3.0, max_queued_rows=24)
+    history = History(
+        arrivals=[Arrival(at=0.0, key=KEYS[0]), Arrival(at=0.25, key=KEYS[0])]
+        + [Arrival(at=at, key=KEYS[0], deadline=at + 50) for at in (0.75, 1.0)],
+        limits=patient,
+        faults=Faults(reloads={0.5: BatchLimits(max_batch_rows=2)}),
+        replicas=1,
+    )
+    watched = Watched(history)
+    left = {end.arrival.at: end.left_at for end in watched.happen()}
+    # The first leaves at once: while nothing is known of the backend, a finite wait is a risk.
+    assert left[0.25] <= 0.5
+    assert left[0.75] == 0.75
+    assert math.isfinite(left[1.0])

@@ -6,6 +6,7 @@ Every setting is explained in gateway/README.md, and a test fails where one is m
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ from typing import Annotated, ClassVar, Literal, NamedTuple
 from annotated_types import Ge, Gt, Le
 
 from gateway.backend_config import BackendConfig, backend_problems
+from gateway.sequence_config import SequenceConfig, sequence_problems
 
 __all__ = [
     "ArmConfig",
@@ -26,6 +28,7 @@ __all__ = [
     "LogConfig",
     "ModelConfig",
     "RestConfig",
+    "SequenceConfig",
     "ShadowConfig",
     "SplitConfig",
     "cross_references",
@@ -147,6 +150,7 @@ class ModelConfig:
     split: SplitConfig = field(default_factory=SplitConfig)
     shadow: tuple[ShadowConfig, ...] = ()
     batching: BatchingConfig = field(default_factory=BatchingConfig)
+    sequence: SequenceConfig = field(default_factory=SequenceConfig)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -216,6 +220,7 @@ def _model_problems(
     return [
         *problems,
         *_batching_problems(f"{where}.batching", model.batching),
+        *itertools.starmap(Contradiction, sequence_problems(f"{where}.sequence", model.sequence)),
         *_arm_problems(where, model, backends),
         *_unit_problems(where, model),
         *_shadow_problems(where, name, model),

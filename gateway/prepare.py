@@ -56,6 +56,8 @@ def prepared(route: Route, request: InferRequest, *, as_is: bool) -> Prepared:
     if request.parameters:
         key = key.with_parameters(_for_backend(request.parameters))
     try:
+        if signature.sequence is not None:
+            key = key.in_bucket(signature.sequence)
         rows = route.lane.check(key, signature, request.inputs)
     except InvalidRequest:
         if not (as_is and arm.checks_itself and is_harmless(signature, request.inputs)):

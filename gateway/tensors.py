@@ -22,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gateway.errors import InvalidRequest
+from gateway.sequences import SequenceSpec
 from gateway.values import value_class
 
 __all__ = [
@@ -122,6 +123,7 @@ class Signature:
     Attributes:
         is_whole: Whether a request must reach the backend as it is: its dynamic dim 0, if it has one, is not
             known to be rows.
+        sequence: How requests of different lengths may share a batch, None if they may not.
         is_batchable: Whether every input and output has rows (a dynamic dim 0, unless it is whole): only
             then may requests be joined. Computed once, because every request asks.
     """
@@ -131,6 +133,7 @@ class Signature:
     outputs: Mapping[str, TensorSpec]
     method: str = ""  # TF Serving's method_name, "" elsewhere
     is_whole: bool = False
+    sequence: SequenceSpec | None = None
     is_batchable: bool = field(init=False, compare=False)
 
     def __post_init__(self) -> None:

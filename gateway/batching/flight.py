@@ -9,15 +9,19 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from gateway.batching.collate import JOIN_ON_LOOP_BYTES, join, joined_bytes, rejoin, split
 from gateway.batching.entry import Batch, Entry
 from gateway.batching.key import BatchKey
+from gateway.batching.padding import Padding
 from gateway.batching.record import BatchRecord
 from gateway.errors import BackendInvalid, BackendRefused, GatewayError
 from gateway.messages import Deadline, Served, Trace
 from gateway.tensors import Tensor
+
+_S = TypeVar("_S")
+_T = TypeVar("_T")
 
 
 class RunBatch(Protocol):
@@ -98,6 +102,7 @@ class Flight:
         error: What its requests get, if it was not.
         bug: What `error` stands for, if it is no error that a backend should give.
         given_up: Why it was cancelled: `caller_left` or `deadline`.
+        padding: What makes its requests equally long, None if nothing could.
     """
 
     batch: Batch[Caller]
@@ -107,6 +112,7 @@ class Flight:
     error: GatewayError | None = None
     bug: Exception | None = None
     given_up: str = ""
+    padding: Padding | None = None
 
     @property
     def was_refused_together(self) -> bool:
@@ -139,11 +145,16 @@ class Flight:
         key, entries = self.batch.key, self.batch.entries
         rows = [entry.rows for entry in entries]
         total = sum(rows)
-        inputs = await _join([entry.slot.inputs for entry in entries], total)
+        requests = [entry.slot.inputs for entry in entries]
+        if key.sequence is not None:
+            self.padding = Padding.of(key.sequence, requests, rows)
+        inputs = await _join(requests, total, self.padding)
         latest = Deadline(max([entry.deadline for entry in entries]))
         traces = [entry.slot.trace for entry in entries]
         self.sent_at = clock()
         outputs = await run_batch(key, inputs, total, latest, traces=traces)
+        if self.padding is not None:
+            return await _split_padded(outputs, rows, self.padding)
         return split(outputs, rows) if key.batchable else [outputs]
 
     def _stop_clock(self, now: float) -> None:
@@ -173,6 +184,7 @@ class Flight:
         """What is told of it, once it has ended."""
         self._stop_clock(now)
         entries = self.batch.entries
+        padding = None if self.sent_at is None else self.padding
         return BatchRecord(
             rows=0 if self.sent_at is None else sum([entry.rows for entry in entries]),
             requests=len(entries),
@@ -181,6 +193,8 @@ class Flight:
             backend_s=self.backend_s or 0.0,
             outcome=self.given_up or (self.error.reason if self.error else "ok"),
             halved=self.was_refused_together,
+            positions=padding.positions if padding else 0,
+            padding=padding.added if padding else 0,
             bug=self.bug,
         )
 
@@ -210,15 +224,25 @@ async def rejoin_pieces(pieces: Sequence[Served]) -> Served:
     )
 
 
-async def _join(requests: list[tuple[Tensor, ...]], rows: int) -> tuple[Tensor, ...]:
+async def _join(
+    requests: list[tuple[Tensor, ...]], rows: int, padding: Padding | None
+) -> tuple[Tensor, ...]:
+    if padding is not None and padding.is_needed:
+        return await _in_thread_if_large(padding.join, requests, padding.joined_bytes(requests))
     return await _in_thread_if_large(join, requests, joined_bytes(requests, rows))
 
 
-async def _in_thread_if_large(
-    copy: Callable[[list[tuple[Tensor, ...]]], tuple[Tensor, ...]],
-    tensors: list[tuple[Tensor, ...]],
-    size_bytes: int,
-) -> tuple[Tensor, ...]:
+async def _split_padded(
+    outputs: tuple[Tensor, ...], rows: list[int], padding: Padding
+) -> Sequence[tuple[Tensor, ...]]:
+    padding.check(outputs)
+    shares = split(outputs, rows)
+    if not padding.is_needed:
+        return shares
+    return await _in_thread_if_large(padding.trim, shares, padding.trimmed_bytes(outputs))
+
+
+async def _in_thread_if_large(copy: Callable[[_S], _T], tensors: _S, size_bytes: int) -> _T:
     if size_bytes <= JOIN_ON_LOOP_BYTES:
         return copy(tensors)
     return await asyncio.get_running_loop().run_in_executor(None, copy, tensors)

@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import NamedTuple
 
+from gateway.errors import InvalidRequest
 from gateway.messages import Parameter
+from gateway.sequences import SequenceSpec
 from gateway.tensors import Datatype, Tensor
 
 _NO_ROWS = (-1,)
@@ -22,13 +24,15 @@ class BatchKey(NamedTuple):
     Attributes:
         version: The model version asked of the backend, None for the backend's newest.
         signature: The signature's name.
-        inputs: Per input, in the request's order: name, datatype, shape without dim 0.
+        inputs: Per input, in the request's order: name, datatype, shape without dim 0; of a sequence not its
+            length, but the bound of its bucket.
         outputs: The outputs asked for; empty for all.
         parameters: Name, value and the value's repr, sorted by name. The repr keeps apart what Python
             calls equal: `True`, `1` and `1.0`, or `0.0` and `-0.0`.
         batchable: Whether dim 0 of every tensor is rows. If not, the request travels alone, and
             `inputs` hold whole shapes.
         as_is: Whether it does not fit the signature and is sent, alone, for the backend to judge.
+        sequence: How requests of different lengths are joined, None if their lengths are equal.
     """
 
     version: str | None
@@ -38,6 +42,7 @@ class BatchKey(NamedTuple):
     parameters: tuple[tuple[str, Parameter, str], ...]
     batchable: bool
     as_is: bool = False
+    sequence: SequenceSpec | None = None
 
     @classmethod
     def of(
@@ -65,9 +70,39 @@ class BatchKey(NamedTuple):
         """The same key with these parameters, as `of` would have it."""
         return self._replace(parameters=_marks(parameters))
 
+    def in_bucket(self, sequence: SequenceSpec) -> BatchKey:
+        """The key that it shares with requests whose lengths fall into the same bucket.
+
+        One that lacks a dimension keeps the key that it has: it does not fit the signature.
+
+        Raises:
+            InvalidRequest: the caller's fault; its inputs differ in their lengths.
+        """
+        axes = {ragged.name: ragged.axis - 1 for ragged in sequence.inputs}
+        told, first = list(self.inputs), None
+        for index, (name, datatype, shape) in enumerate(self.inputs):
+            axis = axes.get(name)
+            if axis is None:
+                continue
+            if len(shape) <= axis or shape is _NO_ROWS:
+                return self
+            if first is None:
+                first = name, shape[axis]
+            elif shape[axis] != first[1]:
+                raise _unequal(name, shape[axis], *first)
+            bound = sequence.bucket_of(shape[axis])
+            told[index] = (name, datatype, (*shape[:axis], bound, *shape[axis + 1 :]))
+        return self._replace(inputs=tuple(told), sequence=sequence)
+
     def parameter_mapping(self) -> dict[str, Parameter]:
         """The parameters as they were given to `of`."""
         return {name: value for name, value, _ in self.parameters}
+
+
+def _unequal(name: str, length: int, first: str, wanted: int) -> InvalidRequest:
+    return InvalidRequest(
+        f"got a sequence of {length} in {name!r}, but of {wanted} in {first!r}", path="inputs"
+    )
 
 
 def _marks(parameters: Mapping[str, Parameter]) -> tuple[tuple[str, Parameter, str], ...]:

@@ -24,6 +24,9 @@ class BatchRecord:
             for a batch that was cancelled because its last request left or expired.
         halved: Whether the backend refused it and it was queued again as two halves, so that its
             requests did not get that error.
+        positions: Places along the sequence axis that its requests have, over all rows sent; 0 for a model
+            that declares no sequence.
+        padding: Places that were added to make its requests equally long.
         bug: An exception outside `gateway.errors`, to be logged with its traceback.
     """
 
@@ -34,6 +37,8 @@ class BatchRecord:
     backend_s: float
     outcome: str
     halved: bool = False
+    positions: int = 0
+    padding: int = 0
     bug: Exception | None = None
 
 

@@ -51,7 +51,8 @@ def describe(model: Mapping[str, Any], terminal: Terminal) -> list[str]:
     ]
     lines = [terminal.bold(model["name"])]
     lines += [f"  {line}" for line in table(_HEAD, rows, left=len(_HEAD))]
-    lines += [f"  {arm['name']}: {arm['error']}" for arm in model["arms"] if arm["error"]]
+    said = [(arm["name"], arm[what]) for arm in model["arms"] for what in ("error", "complaint")]
+    lines += [f"  {arm}: {text}" for arm, text in said if text]
     lines += [f"  {text}" for text in _signatures(model["arms"])]
     for shadow in model["shadow"]:
         lines.append(f"  shadow: {shadow['arm']} on {percent(shadow['sample_ratio'])}")

@@ -75,6 +75,7 @@ def _models(pipeline: Pipeline, state: ConfigState) -> dict[str, Any]:
                 "arms": [_arm(arm, state.config) for arm in routes.arms.values()],
                 "shadow": [{"arm": s.arm, "sample_ratio": s.sample_ratio} for s in config.shadow],
                 "batching": asdict(config.batching),
+                "sequence": asdict(config.sequence),
                 "split": {"unit": list(config.split.unit), "salt": config.split.salt},
             }
         )
@@ -93,6 +94,7 @@ def _arm(arm: Arm, config: Config) -> dict[str, Any]:
         "state": "ready" if arm.is_ready else "not ready",
         "weight": arm.weight,
         "error": arm.error,
+        "complaint": arm.complaint,
         "signatures": {
             name: {"inputs": _specs(found.inputs), "outputs": _specs(found.outputs)}
             for name, found in signatures.items()

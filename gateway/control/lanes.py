@@ -161,6 +161,8 @@ class Lanes:
                 outputs=mirrored.wanted,
                 parameters=mirrored.parameters,
             )
+            if signature.sequence is not None:
+                key = key.in_bucket(signature.sequence)
             served = await queue.submit(key, mirrored.inputs, mirrored.rows, deadline)
             return served.outputs
 
@@ -272,6 +274,8 @@ class _Runner:
             self._metrics.backend_seconds.observe(record.backend_s)
             if record.outcome == "ok":
                 self._metrics.executions.note(record.rows, record.requests, record.backend_s)
+            if record.positions:
+                self._metrics.count_positions(record.positions, record.padding)
         if record.bug is not None:
             _log.error("a batch failed inside the gateway", exc_info=record.bug)
 

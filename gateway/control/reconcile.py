@@ -21,7 +21,8 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from gateway.config import ArmConfig, BackendConfig, Config, ModelConfig
+from gateway.config import BackendConfig, Config, ModelConfig
+from gateway.control.fitting import with_sequence
 from gateway.control.lanes import Lanes
 from gateway.errors import GatewayError, UnknownModel
 from gateway.messages import ModelDescription, VersionStatus
@@ -69,8 +70,8 @@ def routes_of(config: Config, facts: Facts) -> RouteTable:
 
 def _model_routes(name: str, model: ModelConfig, facts: Facts) -> ModelRoutes:
     arms = {
-        arm_name: _arm(name, arm_name, arm, facts.get((name, arm_name), _NOTHING_YET))
-        for arm_name, arm in model.arms.items()
+        arm_name: _arm(name, arm_name, model, facts.get((name, arm_name), _NOTHING_YET))
+        for arm_name in model.arms
     }
     return ModelRoutes(
         name=name,
@@ -85,8 +86,12 @@ def _model_routes(name: str, model: ModelConfig, facts: Facts) -> ModelRoutes:
     )
 
 
-def _arm(model: str, name: str, arm: ArmConfig, fact: Fact) -> Arm:
-    version = fact.description.version if fact.description is not None else ""
+def _arm(model: str, name: str, config: ModelConfig, fact: Fact) -> Arm:
+    arm, description, complaint = config.arms[name], fact.description, ""
+    if description is not None:
+        where = f"models.{model}.sequence"
+        description, complaint = with_sequence(where, config.sequence, description)
+    version = description.version if description is not None else ""
     pinned = None if arm.version is None else str(arm.version)
     return Arm(
         name=name,
@@ -95,8 +100,9 @@ def _arm(model: str, name: str, arm: ArmConfig, fact: Fact) -> Arm:
         backend_model=arm.model or model,
         weight=arm.weight,
         version=version if pinned is None else pinned,
-        description=fact.description,
+        description=description,
         error=fact.error,
+        complaint=complaint,
         told=tuple(told for told in fact.versions if pinned in (None, told.version)),
     )
 
@@ -125,7 +131,7 @@ class Reconciler:
         self._backends: dict[tuple[str, BackendConfig], Backend] = {}
         self._config: Config | None = None
         self._facts: dict[tuple[str, str], Fact] = {}
-        self._told: dict[tuple[str, str], tuple[bool, str]] = {}
+        self._told: dict[tuple[str, str], tuple[bool, str, str]] = {}
         self._changed = asyncio.Event()
         self._reloads = 0
 
@@ -234,12 +240,15 @@ class Reconciler:
 
     def _tell(self, arm: Arm) -> None:
         """Log an arm's state when it has changed; its error's text may differ at every probe."""
-        state = (arm.is_ready, arm.version)
+        state = (arm.is_ready, arm.version, arm.complaint)
         if self._told.get((arm.model, arm.name)) == state:
             return
         self._told[arm.model, arm.name] = state
         fields = {"model": arm.model, "arm": arm.name, "version": arm.version, "error": arm.error}
         _log.info("arm is ready" if state[0] else "arm is not ready", extra={"fields": fields})
+        if arm.complaint:
+            fields["error"] = arm.complaint
+            _log.error("arm is served without what does not fit it", extra={"fields": fields})
 
     def _forget_arms(self, config: Config) -> None:
         for model, arm in self._facts:

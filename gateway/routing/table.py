@@ -37,6 +37,7 @@ class Arm:
         version: The configured version, else the one the backend serves; "" until it is known.
         description: What the backend says of that version; None until it has said it once.
         error: Why it cannot be asked now, for people: no description yet, or its backend is away.
+        complaint: What of its model's configuration does not fit what its backend says; it is served without.
         told: What its backend says of the versions it has had, where it does, newest first.
     """
 
@@ -48,6 +49,7 @@ class Arm:
     version: str
     description: ModelDescription | None
     error: str = ""
+    complaint: str = ""
     told: tuple[VersionStatus, ...] = ()
 
     @property

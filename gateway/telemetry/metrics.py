@@ -101,6 +101,12 @@ class Metrics:
             buckets=ROWS_BUCKETS,
             registry=registry,
         )
+        self.positions = Counters(
+            "tandem_batch_positions_total",
+            "Places along the sequence axis of batches that were sent, by what: real or padding.",
+            (*arm, "role", "what"),
+            registry=registry,
+        )
         self.backend_seconds = Distributions(
             "tandem_backend_duration_seconds",
             "One backend call, from sending a batch to its decoded answer.",
@@ -211,6 +217,7 @@ class ArmMetrics:
         self._metrics = metrics
         self._requests: dict[tuple[str, str], Tally] = {}
         self._batches: dict[tuple[str, str], _Pair] = {}
+        self._positions: tuple[Tally, Tally] | None = None
 
     def count_request(self, dialect: str, reason: str) -> None:
         """Count one finished request."""
@@ -240,6 +247,18 @@ class ArmMetrics:
                 self._metrics.batches.labels(*self._labels, self._role, reason),
             )
         self._batches[key].inc()
+
+    def count_positions(self, real: int, padding: int) -> None:
+        """Count what one batch carried along the sequence axis; only models that declare one have that."""
+        if self._positions is None:
+            labels = (*self._labels, self._role)
+            positions = self._metrics.positions
+            self._positions = (
+                positions.labels(*labels, "real"),
+                positions.labels(*labels, "padding"),
+            )
+        self._positions[0].inc(real)
+        self._positions[1].inc(padding)
 
 
 class _Pair:

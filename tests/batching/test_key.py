@@ -7,9 +7,13 @@ from collections.abc import Mapping
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gateway.batching import BatchKey
+from gateway.errors import InvalidRequest
 from gateway.messages import Parameter
+from gateway.sequences import RaggedInput, SequenceSpec
 from gateway.tensors import Tensor
 
 
@@ -79,3 +83,52 @@ def test_parameters_come_back_as_they_were_given() -> None:
 
 def test_a_request_that_travels_alone_has_its_whole_shape_in_the_key() -> None:
     assert _key(_tensor(rows=1), batchable=False) != _key(_tensor(rows=2), batchable=False)
+
+
+MASKED = SequenceSpec(
+    inputs=(RaggedInput("ids", 1, 0), RaggedInput("mask", 1, 0)),
+    outputs=(),
+    buckets=(4, 16),
+    min_length=2,
+)
+
+
+def _sequences(ids: int, mask: int | None = None, **others: Tensor) -> BatchKey:
+    lengths = {"ids": ids, "mask": ids if mask is None else mask}
+    tensors = [Tensor(n, "INT64", np.zeros((2, length))) for n, length in lengths.items()]
+    return _key(*tensors, *others.values()).in_bucket(MASKED)
+
+
+@given(one=st.integers(0, 20), other=st.integers(0, 20))
+def test_lengths_share_a_key_if_they_are_of_one_bucket_or_equal(one: int, other: int) -> None:
+    """Below `min_length` and above the last bucket, each length is its own."""
+    buckets = [range(2, 5), range(5, 17)]
+    together = one == other or any(one in bucket and other in bucket for bucket in buckets)
+    assert (_sequences(one) == _sequences(other)) is together
+    assert (len({_sequences(one), _sequences(other)}) == 1) is together
+
+
+def test_only_the_sequence_axis_is_bucketed() -> None:
+    """A request of the very length of a bound, and the other dimensions, stay what they are."""
+    assert _sequences(16) == _sequences(9)
+    wide, narrow = (Tensor("w", "FP32", np.zeros((2, 9, n), np.float32)) for n in (3, 4))
+    assert _sequences(9, w=wide) == _sequences(8, w=wide)
+    assert _sequences(9, w=wide) != _sequences(9, w=narrow)
+
+
+def test_a_bucket_is_not_the_key_of_that_length() -> None:
+    tensors = [Tensor(name, "INT64", np.zeros((2, 16))) for name in ("ids", "mask")]
+    assert _key(*tensors) != _sequences(16)
+
+
+def test_inputs_that_differ_in_their_lengths_are_the_callers_fault() -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        _sequences(5, 6)
+    assert str(caught.value) == "inputs: got a sequence of 6 in 'mask', but of 5 in 'ids'"
+
+
+@pytest.mark.parametrize("shape", [(), (3,)])
+def test_what_has_no_sequence_axis_keeps_its_key(shape: tuple[int, ...]) -> None:
+    """It does not fit its signature, and whoever checks that says so."""
+    key = _key(Tensor("ids", "INT64", np.zeros((2, 5))), Tensor("mask", "INT64", np.zeros(shape)))
+    assert key.in_bucket(MASKED) == key

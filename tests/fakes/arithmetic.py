@@ -36,7 +36,15 @@ PAIRS = Signature(  # two inputs, two outputs
     {"a": TensorSpec("a", "FP32", (-1, 2)), "b": TensorSpec("b", "INT32", (-1,))},
     {"sum": TensorSpec("sum", "FP32", (-1, 2)), "twice": TensorSpec("twice", "INT32", (-1,))},
 )
-SIGNATURES = {"floats": FLOATS, "tokens": TOKENS, "pairs": PAIRS}
+MASKED = Signature(  # what is masked out counts for nothing: requests may be padded
+    "serving_default",
+    {"ids": TensorSpec("ids", "INT64", (-1, -1)), "mask": TensorSpec("mask", "INT64", (-1, -1))},
+    {
+        "mean": TensorSpec("mean", "FP32", (-1,)),
+        "squares": TensorSpec("squares", "INT64", (-1, -1)),
+    },
+)
+SIGNATURES = {"floats": FLOATS, "tokens": TOKENS, "pairs": PAIRS, "masked": MASKED}
 
 Fault = Callable[[InferRequest], Awaitable[InferResponse | None]]
 
@@ -70,6 +78,10 @@ class Arithmetic:
             outputs = [Tensor("y", "FP32", y)]
         elif request.model == "tokens":
             outputs = [Tensor("total", "INT64", inputs["ids"].sum(axis=1).astype(np.int64))]
+        elif request.model == "masked":
+            shown = inputs["ids"] * inputs["mask"]
+            mean = np.asarray(shown.sum(axis=1) / inputs["mask"].sum(axis=1), np.float32)
+            outputs = [Tensor("mean", "FP32", mean), Tensor("squares", "INT64", shown * shown)]
         else:
             total = np.asarray(inputs["a"] + inputs["b"][:, None], np.float32)
             twice = np.asarray(inputs["b"] * 2, np.int32)

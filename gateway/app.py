@@ -12,19 +12,17 @@ import gc
 import logging
 import signal
 import time
-from collections.abc import Coroutine, Generator
 from contextlib import AsyncExitStack
-from contextvars import Context
 from datetime import UTC, datetime
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Final, Self, TypeVar
+from typing import Final, Self
 
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 
 from gateway import __version__
 from gateway.backends.make import make_backend
+from gateway.background import BackgroundTasks
 from gateway.config import Config
 from gateway.control.addresses import ListenOverrides
 from gateway.control.admin import ConfigState, admin_api
@@ -47,8 +45,6 @@ from gateway.telemetry.logs import RequestLog, json_logging
 from gateway.telemetry.metrics import Metrics
 
 __all__ = ["Gateway", "make_backend", "run_gateway"]
-
-_T = TypeVar("_T")
 
 _log = logging.getLogger("tandem")
 
@@ -87,7 +83,7 @@ class Gateway:
             await self._stack.aclose()
 
     async def _start(self, config: Config) -> None:
-        self._group = group = await self._stack.enter_async_context(_Tasks())
+        self._group = group = await self._stack.enter_async_context(BackgroundTasks())
         self.pipeline = Pipeline(
             self.lifecycle,
             self.metrics,
@@ -215,39 +211,6 @@ class Gateway:
         self.lifecycle.move_to(State.DRAINING)
         await self._lanes.drain()
         await self._admin.stop()
-
-
-class _Tasks(asyncio.TaskGroup):
-    """A task group whose tasks run in the background: when its block ends, they are cancelled.
-
-    A task that fails still ends the block with its error, as in any group.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._running: set[asyncio.Task[Any]] = set()
-
-    def create_task(
-        self,
-        coro: Generator[Any, None, _T] | Coroutine[Any, Any, _T],
-        *,
-        name: str | None = None,
-        context: Context | None = None,
-    ) -> asyncio.Task[_T]:
-        task = super().create_task(coro, name=name, context=context)
-        self._running.add(task)
-        task.add_done_callback(self._running.discard)
-        return task
-
-    async def __aexit__(
-        self,
-        et: type[BaseException] | None,
-        exc: BaseException | None,
-        tb: TracebackType | None,
-    ) -> None:
-        for task in self._running:
-            task.cancel()
-        await super().__aexit__(et, exc, tb)
 
 
 async def run_gateway(

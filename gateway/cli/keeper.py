@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from gateway.cli.processes import Child, ChildDied, Fleet, Launch
-from gateway.cli.restarts import Patience, Record, after_failure
 from gateway.cli.terminal import CommandError, Terminal, seconds
+from gateway.restarts import Patience, Record, after_failure
 
 __all__ = ["Keeper", "NotReady", "UntilReady"]
 

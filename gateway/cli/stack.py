@@ -19,10 +19,10 @@ from gateway.cli.keeper import Keeper, NotReady
 from gateway.cli.launch import Tools
 from gateway.cli.ports import require_free
 from gateway.cli.processes import Fleet, Launch, fleet
-from gateway.cli.restarts import Patience
 from gateway.cli.terminal import CommandError, Terminal, seconds
 from gateway.config import BackendConfig, Config
 from gateway.errors import GatewayError
+from gateway.restarts import Patience
 
 __all__ = ["running_stack"]
 

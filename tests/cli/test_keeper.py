@@ -12,8 +12,8 @@ import pytest
 
 from gateway.cli.keeper import Keeper, NotReady, UntilReady
 from gateway.cli.processes import ChildDied, Fleet, fleet
-from gateway.cli.restarts import Patience
 from gateway.cli.terminal import Terminal
+from gateway.restarts import Patience
 from tests.cli.children import SAYS, STAYS, door, python
 
 AT_ONCE = Patience(first_wait_s=0.001, longest_wait_s=0.001, max_failures=3, steady_s=3600)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.cli.restarts import Patience, Record, after_failure
+from gateway.restarts import Patience, Record, after_failure
 
 PATIENCE = Patience(first_wait_s=1, longest_wait_s=5, max_failures=6, steady_s=60)
 RUNNING = Record(was_ready=True)

@@ -1,4 +1,4 @@
-"""A backend ended by itself: is it started again, and after how long?
+"""A process of ours ended by itself: is it started again, and after how long?
 
 - The first start is not repeated: what fails before it ever was ready fails for a reason that a person
   has to see to (a wrong file, a missing library).
@@ -15,7 +15,7 @@ __all__ = ["Patience", "Record", "Verdict", "after_failure"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Patience:
-    """How often, and how soon, a backend is started again.
+    """How often, and how soon, a process is started again.
 
     Attributes:
         first_wait_s: Before the first restart of a row; each further one waits twice as long.
@@ -32,7 +32,7 @@ class Patience:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
-    """What a backend has behind it: failures in a row, restarts in all, whether it was ever ready."""
+    """What a process has behind it: failures in a row, restarts in all, whether it was ever ready."""
 
     failures: int = 0
     restarts: int = 0
@@ -48,7 +48,7 @@ class Verdict:
 
 
 def after_failure(record: Record, ready_s: float | None, patience: Patience) -> Verdict:
-    """Decide on a backend that has just ended by itself.
+    """Decide on a process that has just ended by itself.
 
     Args:
         record: What it had behind it when it was started.

@@ -13,7 +13,7 @@ Rules:
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias, cast
 
@@ -29,6 +29,7 @@ __all__ = [
     "DTYPES",
     "Array",
     "Datatype",
+    "JoinedTensor",
     "Signature",
     "Tensor",
     "TensorSpec",
@@ -83,6 +84,38 @@ class Tensor:
     def shape(self) -> tuple[int, ...]:
         """The dimensions, `()` for a scalar."""
         return cast("tuple[int, ...]", self.array.shape)
+
+
+class JoinedTensor(Tensor):
+    """A tensor whose rows are still where they arrived, in several arrays.
+
+    Who writes it down takes them one after the other (`parts`), so that large ones are copied once. For
+    everybody else it has an `array` like any other, made when it is first asked for.
+
+    Attributes:
+        parts: `[rows, …]` each, C-contiguous, alike but for their rows.
+    """
+
+    __slots__ = ("_array", "parts")
+
+    def __init__(self, name: str, datatype: Datatype, parts: Sequence[Array]) -> None:
+        # Not by Tensor's own, which would set the array.
+        object.__setattr__(self, "name", name)
+        object.__setattr__(self, "datatype", datatype)
+        self.parts = parts
+        self._array: Array | None = None
+
+    @property
+    def array(self) -> Array:
+        """`[sum of rows, …]`."""
+        if self._array is None:
+            self._array = np.concatenate(self.parts)
+        return self._array
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The dimensions of the whole."""
+        return (sum([part.shape[0] for part in self.parts]), *self.parts[0].shape[1:])
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,7 +58,7 @@ class OipRestBackend(OipServer):
             BackendRefused: it answered with an error.
             BackendInvalid: its answer cannot be read.
         """
-        body, header_length = oip_json.encode_request(batch, binary=self._traits.binary_data)
+        body, header_length = oip_json.encode_request_apart(batch, binary=self._traits.binary_data)
         headers = _JSON
         if header_length is not None:
             headers = {

@@ -33,6 +33,7 @@ __all__ = [
     "encode_error",
     "encode_model_metadata",
     "encode_request",
+    "encode_request_apart",
     "encode_response",
     "encode_server_metadata",
     "request_of",
@@ -122,6 +123,14 @@ def encode_request(request: InferRequest, *, binary: bool = True) -> tuple[bytes
     Raises:
         InvalidRequest: not `binary`, and an input has no JSON form.
     """
+    parts, header_length = encode_request_apart(request, binary=binary)
+    return b"".join(parts), header_length
+
+
+def encode_request_apart(
+    request: InferRequest, *, binary: bool = True
+) -> tuple[list[RawBytes], int | None]:
+    """As `encode_request`, the body in parts: the JSON part, and the tensors' bytes from where they are."""
     writer = TensorWriter("input", halves=not binary)
     parameters = {**request.parameters}
     document: dict[str, object] = {"id": request.id} if request.id else {}
@@ -135,7 +144,7 @@ def encode_request(request: InferRequest, *, binary: bool = True) -> tuple[bytes
         ]
     elif binary:
         parameters[_BINARY_OUTPUT] = True
-    return _close(document, parameters, writer.blobs)
+    return _parts(document, parameters, writer.blobs)
 
 
 def decode_response(body: bytes, header_length: int | None) -> InferResponse:
@@ -171,7 +180,8 @@ def encode_response(response: InferResponse, form: OutputForm) -> tuple[bytes, i
         writer.binary(tensor) if form.is_binary(tensor.name) else writer.listed(tensor, index)
         for index, tensor in enumerate(response.outputs)
     ]
-    return _close(document, response.parameters, writer.blobs)
+    parts, header_length = _parts(document, response.parameters, writer.blobs)
+    return b"".join(parts), header_length
 
 
 def _open(body: bytes, header_length: int | None) -> tuple[dict[str, object], memoryview]:
@@ -192,18 +202,17 @@ def _booleans_in(body: bytes, end: int) -> int:
     return body.count(b"true", 0, end) + body.count(b"false", 0, end)
 
 
-def _close(
+def _parts(
     document: dict[str, object], parameters: Mapping[str, Parameter], blobs: list[RawBytes]
-) -> tuple[bytes, int | None]:
-    """The body of a JSON object and the bytes after it, and its header length if there are any."""
+) -> tuple[list[RawBytes], int | None]:
+    """The parts of a body, a JSON object and the bytes after it, and its header length if there are any."""
     if parameters:
         document["parameters"] = {
             name: number_text(value) if isinstance(value, float) else value
             for name, value in parameters.items()
         }
     text = dump(document)
-    body = b"".join((text, *blobs))
-    return body, len(text) if len(body) > len(text) else None
+    return [text, *blobs], len(text) if any(map(len, blobs)) else None
 
 
 def _read_parameters(value: object) -> dict[str, Parameter]:

@@ -26,7 +26,7 @@ from gateway.codecs.elements import array_of
 from gateway.codecs.json_text import array_text, seen
 from gateway.codecs.oip_model import check_count, datatype_named
 from gateway.codecs.oip_parameters import refuse_unsupported
-from gateway.codecs.raw import RawBytes, decode_raw, raw_buffer
+from gateway.codecs.raw import RawBytes, decode_raw, raw_buffers
 from gateway.errors import InvalidRequest
 from gateway.tensors import DTYPES, MAX_RANK, Array, Datatype, Tensor
 
@@ -165,13 +165,13 @@ class TensorWriter:
 
     def binary(self, tensor: Tensor) -> dict[str, object]:
         """The JSON object of a tensor whose bytes follow."""
-        blob = raw_buffer(tensor.array)
-        self.blobs.append(blob)
+        buffers = raw_buffers(tensor)
+        self.blobs += buffers
         return {
             "name": tensor.name,
             "datatype": tensor.datatype,
             "shape": tensor.shape,
-            "parameters": {"binary_data_size": len(blob)},
+            "parameters": {"binary_data_size": sum(map(len, buffers))},
         }
 
     def listed(self, tensor: Tensor, index: int) -> dict[str, object]:

@@ -39,7 +39,7 @@ from gateway.codecs.oip_proto_metadata import (
     encode_server_ready,
 )
 from gateway.codecs.protobuf import Blob, parse_apart, serialize_with
-from gateway.codecs.raw import decode_raw, raw_buffer
+from gateway.codecs.raw import decode_raw, raw_buffers
 from gateway.errors import InvalidRequest
 from gateway.messages import InferRequest, InferResponse, Parameter
 from gateway.tensors import MAX_RANK, Datatype, Tensor
@@ -124,7 +124,7 @@ def encode_request(request: InferRequest) -> bytes:
     for name in request.outputs:
         message.outputs.add().name = name
     _write_parameters(message.parameters, request.parameters)
-    blobs = [raw_buffer(tensor.array) for tensor in request.inputs]
+    blobs = [raw_buffers(tensor) for tensor in request.inputs]
     return serialize_with(message, _RAW_INPUTS, blobs)
 
 
@@ -154,7 +154,7 @@ def encode_response(response: InferResponse) -> bytes:
     for tensor in response.outputs:
         _write_tensor(message.outputs.add(), tensor)
     _write_parameters(message.parameters, response.parameters)
-    blobs = [raw_buffer(tensor.array) for tensor in response.outputs]
+    blobs = [raw_buffers(tensor) for tensor in response.outputs]
     return serialize_with(message, _RAW_OUTPUTS, blobs)
 
 
@@ -221,7 +221,7 @@ def _shape(tensor: _WireTensor) -> tuple[int, ...]:
 def _write_tensor(message: _WireTensor, tensor: Tensor) -> None:
     message.name = tensor.name
     message.datatype = tensor.datatype
-    message.shape.extend(tensor.array.shape)
+    message.shape.extend(tensor.shape)
 
 
 def _read_output_names(

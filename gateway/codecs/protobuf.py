@@ -101,8 +101,10 @@ def serialize(message: Message) -> bytes:
     return data
 
 
-def serialize_with(message: Message, field: str, blobs: Sequence[Blob]) -> bytes:
+def serialize_with(message: Message, field: str, blobs: Sequence[Blob | Sequence[Blob]]) -> bytes:
     """The bytes of `message` with `blobs` in its field `field`, the last it has: of bytes or a message.
+
+    Each may be in pieces, which are written one behind the other.
 
     Raises:
         BodyTooLarge: more than a protobuf message may have.
@@ -111,9 +113,11 @@ def serialize_with(message: Message, field: str, blobs: Sequence[Blob]) -> bytes
     parts: list[Blob] = [message.SerializeToString()]
     size = len(parts[0])
     for blob in blobs:
-        prefix = tag + _varint(len(blob))
-        parts += (prefix, blob)
-        size += len(prefix) + len(blob)
+        pieces: Sequence[Blob] = (blob,) if isinstance(blob, bytes | memoryview) else blob
+        length = sum(map(len, pieces))
+        prefix = tag + _varint(length)
+        parts += (prefix, *pieces)
+        size += len(prefix) + length
     _check_size(message, size)
     return b"".join(parts)
 

@@ -18,9 +18,18 @@ from typing import TypeAlias
 import numpy as np
 
 from gateway.errors import InvalidRequest
-from gateway.tensors import DTYPES, Array, Datatype, count_elements
+from gateway.tensors import DTYPES, Array, Datatype, JoinedTensor, Tensor, count_elements
 
-__all__ = ["VIEWED_BYTES", "RawBytes", "decode_raw", "encode_raw", "objects", "raw_buffer", "view"]
+__all__ = [
+    "VIEWED_BYTES",
+    "RawBytes",
+    "decode_raw",
+    "encode_raw",
+    "objects",
+    "raw_buffer",
+    "raw_buffers",
+    "view",
+]
 
 VIEWED_BYTES = 4096
 """An array of so many bytes is a view, aligned or not."""
@@ -69,6 +78,13 @@ def raw_buffer(array: Array) -> RawBytes:
     if array.nbytes < VIEWED_BYTES or array.dtype.hasobject:
         return encode_raw(array)
     return array.reshape(-1).view(np.uint8).data
+
+
+def raw_buffers(tensor: Tensor) -> list[RawBytes]:
+    """As `raw_buffer`, of a tensor whose rows may still be apart: one after the other."""
+    if isinstance(tensor, JoinedTensor):
+        return [raw_buffer(part) for part in tensor.parts]
+    return [raw_buffer(tensor.array)]
 
 
 def view(data: RawBytes, dtype: np.dtype[np.generic], shape: tuple[int, ...], path: str) -> Array:

@@ -10,7 +10,7 @@ import pytest
 from aiohttp import web
 
 from gateway.backend_config import BackendTlsConfig
-from gateway.backends.http_link import HttpLink
+from gateway.backends.http_link import APART_BYTES, HttpLink
 from gateway.errors import BackendRefused, BackendTimeout, BackendUnavailable
 from gateway.messages import Deadline
 from tests.addresses import free_port
@@ -71,6 +71,27 @@ def test_headers_and_bodies_pass_and_the_connection_is_kept() -> None:
 
     asyncio.run(story())
     assert len(peers) == 1
+
+
+@pytest.mark.parametrize("size", [10, APART_BYTES])
+def test_a_body_in_pieces_arrives_whole(size: int) -> None:
+    """Joined or not; the length that the server is told is that of all of them."""
+    pieces = [b"{}", memoryview(bytes(size)), memoryview(b"end")]
+    got: list[tuple[int | None, bytes]] = []
+
+    async def read(request: web.Request) -> web.Response:
+        got.append((request.content_length, await request.read()))
+        return web.Response()
+
+    async def story() -> None:
+        async with serving_http({"POST /": read}) as address:
+            link = HttpLink("pt", address, max_message_bytes=LIMIT)
+            for _ in range(2):
+                assert (await link.ask("POST", "/", soon(), body=pieces)).status == 200
+            await link.aclose()
+
+    asyncio.run(story())
+    assert got == [(size + 5, b"".join(pieces))] * 2
 
 
 def test_a_unix_socket(tmp_path: Path) -> None:

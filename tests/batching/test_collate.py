@@ -8,9 +8,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.batching.collate import cut, join, joined_bytes, rejoin, split
+from gateway.batching.collate import (
+    APART_BYTES,
+    JOIN_ON_LOOP_BYTES,
+    cut,
+    join,
+    joined_bytes,
+    rejoin,
+    split,
+)
+from gateway.codecs import oip_json, oip_proto, tfs_proto
 from gateway.errors import BackendInvalid
-from gateway.tensors import DTYPES, Datatype, Tensor
+from gateway.messages import InferRequest
+from gateway.tensors import DTYPES, Datatype, JoinedTensor, Tensor
 
 _ROWS = st.lists(st.integers(1, 5), min_size=1, max_size=8)
 _DATATYPES: list[Datatype] = ["FP32", "INT64", "BF16", "BYTES", "BOOL"]
@@ -49,6 +59,33 @@ def test_a_single_request_is_not_copied() -> None:
     inputs = (_tensor("a", "FP32", 3),)
     assert join([inputs]) is inputs
     assert split(inputs, [3]) == [inputs]
+
+
+def test_large_inputs_of_several_requests_stay_apart_until_somebody_asks() -> None:
+    """They are written down from where they are; joined they are what a copy of them would be."""
+    arrays = [np.full((rows, APART_BYTES // 4), rows, np.float32) for rows in (1, 2)]
+    small = np.zeros((3, 1), np.float32)
+    requests = [
+        (Tensor("a", "FP32", array), Tensor("b", "FP32", small[: len(array)])) for array in arrays
+    ]
+    large, other = join(requests)
+    assert isinstance(large, JoinedTensor)
+    assert not isinstance(other, JoinedTensor)
+    assert large.shape == (3, APART_BYTES // 4)
+    assert all(part is array for part, array in zip(large.parts, arrays, strict=True))
+    request = InferRequest(model="m", inputs=(large, other))
+    copied = Tensor("a", "FP32", np.concatenate(arrays))
+    for encode in (oip_proto.encode_request, oip_json.encode_request, tfs_proto.encode_request):
+        assert encode(request) == encode(InferRequest(model="m", inputs=(copied, other)))
+    assert (large.array == copied.array).all()
+    assert large.array is large.array
+
+
+def test_what_a_thread_joins_is_joined() -> None:
+    """Else it would be copied on the event loop after all."""
+    half = np.zeros((1, JOIN_ON_LOOP_BYTES // 8 + 1), np.float32)
+    (whole,) = join([(Tensor("a", "FP32", half),), (Tensor("a", "FP32", half),)])
+    assert not isinstance(whole, JoinedTensor)
 
 
 def test_shares_and_pieces_are_views() -> None:

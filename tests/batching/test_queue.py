@@ -6,6 +6,7 @@ import asyncio
 import contextvars
 import math
 import threading
+from typing import Any
 
 import numpy as np
 import pytest
@@ -261,7 +262,8 @@ def test_a_large_join_leaves_the_loop(size_bytes: int, is_in_thread: bool) -> No
         half = np.zeros((1, JOIN_ON_LOOP_BYTES // 2 + size_bytes), np.uint8).view(Spy)
         inputs = (Tensor("x", "UINT8", half),)
 
-        async def echo(*_batch: object, **_told: object) -> tuple[Tensor, ...]:
+        async def echo(*batch: Any, **_told: object) -> tuple[Tensor, ...]:
+            assert len(batch[1][0].array) == 2  # who writes a batch down joins what is still apart
             return (Tensor("y", "UINT8", np.zeros((2, 1), np.uint8)),)
 
         queue = BatchQueue("iris/tf", BatchLimits(), echo, lambda _record: None)

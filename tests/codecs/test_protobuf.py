@@ -39,7 +39,10 @@ def message_with(blobs: list[bytes]) -> pb.ModelInferRequest:
 @given(BLOBS)
 def test_blobs_are_written_as_protobuf_writes_them(blobs: list[bytes]) -> None:
     """To the byte: fields in the order of their numbers, and the blobs' is the last."""
-    assert serialize_with(message_with([]), FIELD, blobs) == message_with(blobs).SerializeToString()
+    written = message_with(blobs).SerializeToString()
+    assert serialize_with(message_with([]), FIELD, blobs) == written
+    pieces = [[blob[:1], blob[1:]] for blob in blobs]
+    assert serialize_with(message_with([]), FIELD, pieces) == written
 
 
 @given(BLOBS)

@@ -1,8 +1,8 @@
 """Measure, and print a table: `python -m loadtests.bench_wire [--rounds 3] [--seconds 2]`.
 
 REST with JSON, REST with binary tensors, and gRPC with raw ones, at four sizes: processor time a request of
-the gateway, and of a bare echo of the same bytes on the same server and core, in turn. The backend (real
-gRPC, on the other core with the load) answers with what it was sent (`same`) or with one number (`brief`).
+the gateway, and of a bare echo of the same bytes on the same server and core, in turn. The backend, on the
+other core with the load, answers with what it was sent (`same`) or with one number (`brief`).
 Under each line of JSON stands what orjson and numpy take for the parse alone, in the same rounds.
 """
 
@@ -20,7 +20,7 @@ from loadtests.bench_wire.bodies import SIZES, WIRES
 from loadtests.bench_wire.load import Loader
 from loadtests.bench_wire.memory import ENVIRONMENT, copies_of
 from loadtests.bench_wire.rounds import Case, measure
-from loadtests.bench_wire.stack import Stack, stack
+from loadtests.bench_wire.stack import LINKS, Stack, stack
 
 _HEADER = """\
 | wire | tensor | answer | gateway, CPU µs | echo, CPU µs | gateway, requests/s a core | echo | ratio | each round | rows a batch |
@@ -36,10 +36,10 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         scratch = Path(folder)
         if arguments.memory:
-            with stack(scratch, environment=ENVIRONMENT) as served:
+            with stack(scratch, environment=ENVIRONMENT, link=arguments.backend) as served:
                 _memory(served)
             return 0
-        with stack(scratch, delay_ms=arguments.delay_ms) as served:
+        with stack(scratch, delay_ms=arguments.delay_ms, link=arguments.backend) as served:
             loader = Loader(
                 callers=1, seconds=arguments.seconds, core=BACKEND_CORE, scratch=scratch
             )
@@ -52,6 +52,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seconds", type=int, default=2, help="of each measurement")
     parser.add_argument(
         "--delay-ms", type=float, default=0.0, help="the models' max_delay_ms, default: %(default)s"
+    )
+    parser.add_argument(
+        "--backend", choices=LINKS, default=LINKS[0], help="how it is asked, default: %(default)s"
     )
     parser.add_argument("--wires", default=",".join(WIRES), help="of: %(default)s")
     parser.add_argument("--sizes", default=",".join(SIZES), help="of: %(default)s")

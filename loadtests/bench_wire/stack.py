@@ -7,11 +7,17 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal, TypeAlias
 
 from loadtests.bench.processes import Running, free_port, running, wait_for_http
 from loadtests.bench.stack import BACKEND_CORE, GATEWAY_CORE
 
-__all__ = ["Stack", "stack"]
+__all__ = ["LINKS", "Link", "Stack", "stack"]
+
+Link: TypeAlias = Literal["grpc+tcp", "grpc+unix", "rest+tcp", "rest+unix"]
+
+LINKS: tuple[Link, ...] = ("grpc+tcp", "grpc+unix", "rest+tcp", "rest+unix")
+"""How the gateway asks its backend: protocol and socket."""
 
 _CONFIG = """
 [listen]
@@ -20,7 +26,8 @@ grpc = "127.0.0.1:{grpc}"
 admin = "127.0.0.1:{admin}"
 [backends.echo]
 kind = "oip"
-address = "127.0.0.1:{backend}"
+protocol = "{protocol}"
+address = "{backend_at}"
 [models.same]
 batching = {{ max_delay_ms = {delay_ms} }}
 [models.same.arms.echo]
@@ -51,6 +58,7 @@ def stack(
     *,
     environment: Mapping[str, str] | None = None,
     delay_ms: float = 0.0,
+    link: Link = "grpc+tcp",
     cores: tuple[int | None, int | None] = (GATEWAY_CORE, BACKEND_CORE),
 ) -> Iterator[Stack]:
     """A gateway in front of the trivial backend, and the echoes.
@@ -59,14 +67,18 @@ def stack(
         scratch: A folder for logs and the configuration.
         environment: For the gateway, added to ours.
         delay_ms: The models' `batching.max_delay_ms`.
+        link: How the gateway asks the backend.
         cores: The gateway's and the echoes', and the backend's; None binds to none.
     """
     names = ("rest", "grpc", "admin", "backend", "echo_rest", "echo_grpc")
     ports = {name: free_port() for name in names}
     config = scratch / "tandem.toml"
-    config.write_text(_CONFIG.format(**ports, delay_ms=delay_ms))
+    protocol, _, over = link.partition("+")
+    backend_at = f"unix:{scratch}/backend" if over == "unix" else f"127.0.0.1:{ports['backend']}"
+    told = {"protocol": protocol, "backend_at": backend_at, "delay_ms": delay_ms}
+    config.write_text(_CONFIG.format(**ports, **told))
     python: list[str | Path] = [sys.executable, "-m"]
-    backend = [*python, "loadtests.bench_wire.backend", str(ports["backend"])]
+    backend = [*python, "loadtests.bench_wire.backend", protocol, backend_at]
     echo = [*python, "loadtests.bench_wire.echo", str(ports["echo_rest"]), str(ports["echo_grpc"])]
     serve = [*python, "gateway", "serve", config]
     ours, others = cores

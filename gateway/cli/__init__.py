@@ -31,6 +31,7 @@ COMMANDS = {
     "check": "say what is wrong with a configuration file, without starting anything",
     "models": "list what a running gateway serves",
     "predict": "ask a running gateway for one prediction",
+    "plan": "predict rows/s, latencies and replicas from measured batches, and choose limits",
     "split": "show or change how a model's traffic is split",
 }
 

@@ -26,7 +26,10 @@ def said(words: list[str], capsys: Capture) -> str:
     [
         ([], "the following arguments are required: COMMAND\n"),
         (["chek"], "there is no command 'chek'; did you mean 'check'?"),
-        (["dance"], "there is no command 'dance': demo, up, serve, check, models, predict, split"),
+        (
+            ["dance"],
+            "there is no command 'dance': demo, up, serve, check, models, predict, plan, split",
+        ),
         (["split"], "the following arguments are required: MODEL\n"),
         (["demo", "--scale", "x"], "got 'x', wants a number above 0, at most 1000"),
         (["predict", "iris", "@"], "got @ alone, wants @FILE"),

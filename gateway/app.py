@@ -17,7 +17,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, Self
 
-from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 
 from gateway import __version__
@@ -32,19 +31,19 @@ from gateway.control.reload import Reloads
 from gateway.control.source import ConfigError, ConfigFile
 from gateway.lifecycle import Lifecycle, State
 from gateway.pipeline import Pipeline
-from gateway.servers.direct import DirectRoutes
 from gateway.servers.docs import add_docs
 from gateway.servers.exchange import Desk
+from gateway.servers.fronts import Doors, Front, OwnFront
 from gateway.servers.grpc import GrpcApi
 from gateway.servers.heavy import HeavyWork
 from gateway.servers.http1 import Manners
-from gateway.servers.listen import HttpServer, listen_http, start_grpc
+from gateway.servers.listen import HttpServer, listen_http
 from gateway.servers.rest_api import rest_api
 from gateway.servers.unrouted import add_unrouted
 from gateway.telemetry.logs import RequestLog, json_logging
 from gateway.telemetry.metrics import Metrics
 
-__all__ = ["Gateway", "make_backend", "run_gateway"]
+__all__ = ["Gateway", "calm_collector", "make_backend", "run_gateway"]
 
 _log = logging.getLogger("tandem")
 
@@ -58,8 +57,9 @@ class Gateway:
         addresses: `rest`, `grpc` and `admin` as `host:port`, with the ports really taken.
     """
 
-    def __init__(self, file: ConfigFile, config: Config) -> None:
+    def __init__(self, file: ConfigFile, config: Config, front: Front | None = None) -> None:
         self._file = file
+        self._front = front or OwnFront()
         self.lifecycle = Lifecycle()
         self.metrics = Metrics(CollectorRegistry(), version=__version__)
         self.addresses: dict[str, str] = {}
@@ -115,37 +115,31 @@ class Gateway:
         _log.info("the gateway is ready", extra={"fields": dict(self.addresses)})
 
     async def _listen(self, config: Config) -> None:
-        admin = admin_api(self.pipeline, self.metrics.registry, lambda: self._state)
         patience_s = config.limits.default_timeout_s
-        manners = Manners(patience_s, self._desk.count_unreadable)
-        self._admin = self._listen_http("admin", admin, config.listen.admin, Manners(patience_s))
+        self._admin = self._listen_admin(config.listen.admin, Manners(patience_s))
         api, shortcut = rest_api(self._desk, self._heavy, has_cors=config.rest.cors)
-        self._rest = self._listen_http("rest", api, config.listen.rest, manners, shortcut=shortcut)
-        limit = config.limits.max_body_bytes
+        add_docs(api)
+        add_unrouted(api)
         reloads, reflects = Reloads(self._reconciler), config.listen.grpc_reflection
         self._grpc_api = GrpcApi(self._desk, self._heavy, reloads, reflection=reflects)
-        self._grpc, self.addresses["grpc"] = await start_grpc(
-            self._grpc_api, config.listen.grpc, max_message_bytes=limit
+        doors = Doors(
+            rest=api,
+            shortcut=shortcut,
+            grpc=self._grpc_api,
+            manners=Manners(patience_s, self._desk.count_unreadable),
+            listen=config.listen,
+            limits=config.limits,
+            spawn=self._group.create_task,
         )
+        self.addresses.update(await self._front.open(doors))
 
-    def _listen_http(
-        self,
-        name: str,
-        app: FastAPI,
-        address: str,
-        manners: Manners,
-        *,
-        shortcut: DirectRoutes | None = None,
-    ) -> HttpServer:
+    def _listen_admin(self, address: str, manners: Manners) -> HttpServer:
+        app = admin_api(self.pipeline, self.metrics.registry, lambda: self._state)
         add_docs(app)
         add_unrouted(app)
-        server, self.addresses[name] = listen_http(
-            app,
-            address,
-            manners,
-            setting=f"listen.{name}",
-            grace_s=self._state.config.limits.drain_timeout_s,
-            shortcut=shortcut,
+        grace_s = self._state.config.limits.drain_timeout_s
+        server, self.addresses["admin"] = listen_http(
+            app, address, manners, setting="listen.admin", grace_s=grace_s
         )
         self._group.create_task(server.serve_until_stopped())
         return server
@@ -196,18 +190,16 @@ class Gateway:
         self._lanes.close_mirrors()
         try:
             async with asyncio.timeout(limits.drain_timeout_s):
-                await self._stop_serving(limits.drain_timeout_s)
+                await self._stop_serving()
         except TimeoutError:
             fields = {"in_flight": self.pipeline.in_flight, "seconds": limits.drain_timeout_s}
             _log.error("gave up on requests that did not end in time", extra={"fields": fields})
         self.lifecycle.move_to(State.STOPPED)
         _log.info("the gateway has stopped")
 
-    async def _stop_serving(self, grace_s: float) -> None:
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._rest.stop())
-            self._grpc_api.end_streams()
-            group.create_task(self._grpc.stop(grace_s))
+    async def _stop_serving(self) -> None:
+        self._grpc_api.end_streams()
+        await self._front.close()
         self.lifecycle.move_to(State.DRAINING)
         await self._lanes.drain()
         await self._admin.stop()
@@ -239,7 +231,7 @@ async def run_gateway(
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, on_signal)
-    _calm_collector()
+    calm_collector()
     with json_logging(config.log.level, gateway.metrics.log_lines_dropped.inc):
         try:
             async with gateway:
@@ -250,7 +242,7 @@ async def run_gateway(
     return 0
 
 
-def _calm_collector() -> None:
+def calm_collector() -> None:
     """Collect cycles less often, and never walk what was imported: a tenth of the path went there."""
     gc.collect()
     gc.freeze()

@@ -14,6 +14,7 @@ Examples:
   tandem serve                                  ./tandem.toml
   tandem serve prod.toml --rest 0.0.0.0:8080    a flag wins over the file's [listen]
   tandem serve prod.toml --admin 127.0.0.1:0    port 0 takes a free one; the log says which
+  tandem serve prod.toml --front envoy          inside Envoy: HTTP/2, gRPC and REST on either port
 
 The file is read again when it changes; a file with a mistake changes nothing and is reported.
 SIGTERM and Ctrl-C finish what was accepted, then stop. A second one stops at once.
@@ -26,6 +27,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "file", nargs="?", type=Path, default=DEFAULT_FILE, help="default: tandem.toml"
     )
     add_listeners(parser)
+    parser.add_argument(
+        "--front",
+        choices=("own", "envoy"),
+        default="own",
+        help="what listens: our own servers (the default), or Envoy with the gateway inside it",
+    )
+    for name, what in (("cert", "certificate chain"), ("key", "private key")):
+        parser.add_argument(
+            f"--tls-{name}", type=Path, metavar="FILE", help=f"{what} (PEM), with --front envoy"
+        )
 
 
 def run(arguments: argparse.Namespace, terminal: Terminal) -> int:
@@ -38,12 +49,35 @@ def run(arguments: argparse.Namespace, terminal: Terminal) -> int:
 
     listen = overrides(arguments)
     terminal.end_status()
-    keep_freed()
     try:
+        if arguments.front == "envoy":
+            return _run_behind_envoy(arguments)
+        if arguments.tls_cert or arguments.tls_key:
+            raise CommandError("--tls-cert and --tls-key need --front envoy", status=2)
+        keep_freed()
         return uvloop.run(
             run_gateway(arguments.file, rest=listen.rest, grpc=listen.grpc, admin=listen.admin)
         )
     except ConfigError as error:
         raise CommandError(f"the configuration is wrong\n{error}", status=2) from error
     except ListenError as error:
+        raise CommandError(str(error)) from error
+
+
+def _run_behind_envoy(arguments: argparse.Namespace) -> int:
+    import asyncio  # noqa: PLC0415
+
+    from gateway.front.process import (  # noqa: PLC0415
+        Certificate,
+        EnvoyError,
+        run_behind_envoy,
+    )
+
+    chain, key = arguments.tls_cert, arguments.tls_key
+    if (chain is None) != (key is None):
+        raise CommandError("--tls-cert and --tls-key are given together", status=2)
+    certificate = Certificate(chain=chain, key=key) if chain is not None else None
+    try:
+        return asyncio.run(run_behind_envoy(arguments.file, overrides(arguments), certificate))
+    except EnvoyError as error:
         raise CommandError(str(error)) from error

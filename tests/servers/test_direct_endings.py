@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from gateway.servers.direct import Errand
+from gateway.servers.fronts import OwnFront
 from tests.fakes.arithmetic import Gate
 from tests.fakes.gateways import Stack, running, until
 from tests.servers.in_one_piece import TFS, against, asked, asked_alone, connected, post
@@ -29,7 +30,7 @@ def test_nothing_is_left_for_the_garbage_collector(tmp_path: Path) -> None:
             stack.backends["tf"].fault = gate = Gate()
             await client.send(post(TFS, {"instances": [[1, 2]]}))
             await gate.arrived.wait()
-        await until(lambda: not stack.gateway._rest._server.server_state.connections)
+        await until(lambda: not connections_of(stack))
         stack.backends["tf"].fault = None
         gate.opened.set()
         assert (await asked_alone(stack, TFS, {"instances": [[1, 2]]}))[0] == 200
@@ -157,8 +158,13 @@ def test_one_whose_body_does_not_arrive_in_time_is_refused_and_booked(tmp_path: 
 
 def begun_in(stack: Stack) -> object:
     """What the only connection waits with."""
-    connections: Any = stack.gateway._rest._server.server_state.connections
-    return next((c._begun for c in connections if c._begun), None)
+    return next((c._begun for c in connections_of(stack) if c._begun), None)
+
+
+def connections_of(stack: Stack) -> Any:
+    front = stack.gateway._front
+    assert isinstance(front, OwnFront)
+    return front._rest._server.server_state.connections
 
 
 def loosely(path: Path, scenario: Callable[[Stack], Awaitable[None]], settings: str = "") -> None:

@@ -11,7 +11,9 @@
     │   └── CallerLeft             the client disconnected or cancelled before the answer
     ├── GatewayBusy            ours: the request was fine, and may be sent again
     │   ├── QueueFull              a bound was reached; rejected at once
+    │   │   └── WouldBeLate            the queue is too long for its deadline
     │   ├── DeadlineExceeded       the caller's deadline passed while we held the request
+    │   │   └── DeadlineTooNear        it would have passed: refused at once
     │   └── NotReady               starting, draining, or the model is not loaded yet
     └── BackendError           the backend's
         ├── BackendUnavailable     it cannot be reached, or it went away mid-batch
@@ -42,6 +44,7 @@ __all__ = [
     "CallerError",
     "CallerLeft",
     "DeadlineExceeded",
+    "DeadlineTooNear",
     "GatewayBusy",
     "GatewayError",
     "InputRefused",
@@ -53,6 +56,7 @@ __all__ = [
     "UnknownModel",
     "UnknownSignature",
     "Unsupported",
+    "WouldBeLate",
 ]
 
 
@@ -155,6 +159,12 @@ class QueueFull(GatewayBusy):
     reason = "queue_full"
 
 
+class WouldBeLate(QueueFull):
+    """With what is ahead of it, it would not be answered before its deadline; refused at once."""
+
+    reason = "would_be_late"
+
+
 class DeadlineExceeded(GatewayBusy):
     """The deadline passed while the request was queued or in flight."""
 
@@ -162,6 +172,12 @@ class DeadlineExceeded(GatewayBusy):
     grpc_code = "DEADLINE_EXCEEDED"
     reason = "deadline"
     retryable = False
+
+
+class DeadlineTooNear(DeadlineExceeded):
+    """Its own batch takes longer than it has, by what batches lately took; refused at once."""
+
+    reason = "deadline_too_near"
 
 
 class NotReady(GatewayBusy):

@@ -147,7 +147,12 @@ class Pipeline:
         self._in_flight.enter()
         try:
             served = await route.lane.queue.submit(
-                ready.key, ready.inputs, ready.rows, deadline, trace=trace
+                ready.key,
+                ready.inputs,
+                ready.rows,
+                deadline,
+                priority=ready.priority,
+                trace=trace,
             )
         finally:
             self._in_flight.leave()
@@ -179,7 +184,13 @@ class Pipeline:
         pending = Pending(self._in_flight, route, request, ready, tell=tell, request_id=request_id)
         try:
             pending.entry = queue.enter(
-                ready.key, ready.inputs, ready.rows, deadline, answer=pending, trace=trace
+                ready.key,
+                ready.inputs,
+                ready.rows,
+                deadline,
+                answer=pending,
+                priority=ready.priority,
+                trace=trace,
             )
         except BaseException:
             self._in_flight.leave()

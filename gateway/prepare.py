@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from gateway.batching.entry import LOW, NORMAL
 from gateway.batching.key import BatchKey
 from gateway.errors import InvalidRequest
 from gateway.messages import OWN_PARAMETERS, InferRequest, Parameter
@@ -27,12 +28,14 @@ class Prepared:
         inputs: `[rows, …]` each, in the signature's order.
         rows: 1 if it has no batch dimension.
         mirrors: Of the shadows that are to see it.
+        priority: See `batching.entry`.
     """
 
     key: BatchKey
     inputs: tuple[Tensor, ...]
     rows: int
     mirrors: tuple[Mirror, ...]
+    priority: int = NORMAL
 
 
 def prepared(route: Route, request: InferRequest, *, as_is: bool) -> Prepared:
@@ -42,8 +45,9 @@ def prepared(route: Route, request: InferRequest, *, as_is: bool) -> Prepared:
     be sent alone, and nobody mirrors it.
 
     Raises:
-        InvalidRequest: the inputs or outputs do not fit the signature.
+        InvalidRequest: the inputs or outputs do not fit the signature, or the priority is none.
     """
+    priority = NORMAL
     arm, signature = route.decision.arm, route.signature
     inputs = _in_order(signature, request.inputs)
     key = BatchKey.of(
@@ -55,6 +59,7 @@ def prepared(route: Route, request: InferRequest, *, as_is: bool) -> Prepared:
     )
     if request.parameters:
         key = key.with_parameters(_for_backend(request.parameters))
+        priority = _priority(request.parameters.get("priority", 0))
     try:
         if signature.sequence is not None:
             key = key.in_bucket(signature.sequence)
@@ -65,8 +70,18 @@ def prepared(route: Route, request: InferRequest, *, as_is: bool) -> Prepared:
         alone = _alone(key, request)
         if route.lane.deadly and ranks_of(alone) in route.lane.deadly:
             raise
-        return Prepared(alone, request.inputs, 1, ())
-    return Prepared(key, inputs, rows, route.mirrors)
+        return Prepared(alone, request.inputs, 1, (), priority)
+    return Prepared(key, inputs, rows, route.mirrors, priority)
+
+
+def _priority(asked: Parameter) -> int:
+    """The class of a priority as Triton has them: 1 is the highest, and 0 the usual."""
+    if isinstance(asked, bool) or not isinstance(asked, int) or asked < 0:
+        raise InvalidRequest(
+            f"got {asked!r}, wanted a whole number: 1 is high, 2 or 0 normal, more is low",
+            path="parameters['priority']",
+        )
+    return min(asked, LOW) or NORMAL
 
 
 def _for_backend(parameters: Mapping[str, Parameter]) -> Mapping[str, Parameter]:

@@ -4,6 +4,11 @@
     limits.py   how large, how late, how many at once?
     plan.py     which requests leave now, and which have waited too long?  (pure: no clock, no tasks)
     lines.py    who is queued, in which order?  (pure)
+    admission.py can a request still be answered in time?  (pure)
+    latency.py  how long does a batch of so many rows take?  (pure)
+    patience.py is it worth waiting for more rows?  (pure)
+    pressure.py is the gateway itself what everything waits for?  (pure)
+    retries.py  may a batch that was refused be sent again in halves?  (pure)
     entry.py    what is known of one request, line and batch?
     heap.py     which is smallest, when most leave before they reach the top?  (pure)
     collate.py  requests -> one batch, and the answer back into requests  (pure)
@@ -14,8 +19,9 @@
 
 Every arm has one `BatchQueue`. Its promises:
 
-- A batch is chosen at the moment a backend slot is free for it, not earlier, and does not wait for
-  company then, unless `max_delay_s` is above 0.
+- A batch is chosen at the moment a backend slot is free for it, not earlier, and waits for company then
+  only where that pays, at most `max_delay_s`.
+- The higher priority goes first, then the sooner deadline; what cannot make its deadline is refused at once.
 - Rows are counted, not requests, and requests of different keys never share a batch.
 - A caller that leaves never affects its batch-mates; a batch that nobody waits for is not sent, and
   is cancelled if it was.

@@ -3,7 +3,7 @@
 The asyncio shell around `plan.Plan`: batches become tasks, `wake_at` becomes a timer, and everything
 that ends, ends for its callers. All decisions are the plan's.
 
-How it works. `_advance` is the heart: expire what is overdue, send what is ready, set the timer. It
+How it works. `_advance` is the heart: send what is ready, end what is overdue, set the timer. It
 runs when the timer fires, when a batch ends, and once per loop iteration in which requests arrived
 while a slot was free, so that those which arrive together leave together.
 
@@ -16,6 +16,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import math
+import time
 from collections.abc import Callable, Iterable
 from functools import partial
 
@@ -23,7 +24,9 @@ from gateway.batching.entry import Batch, Entry
 from gateway.batching.flight import Caller, Flight, RunBatch, own_copy
 from gateway.batching.limits import BatchLimits
 from gateway.batching.plan import Plan
+from gateway.batching.pressure import Pressure
 from gateway.batching.record import BatchObserver, QueueStatistics
+from gateway.batching.retries import RetryBudget
 from gateway.errors import BackendUnavailable, DeadlineExceeded, GatewayError, NotReady
 from gateway.messages import Served
 
@@ -56,6 +59,8 @@ class Dispatcher:
         self._clock = clock
         # Batches run in the context of the queue, not of the caller that happened to start them.
         self._context = contextvars.copy_context()
+        self._retries = RetryBudget()
+        self._pressure = Pressure()
         self._flights: dict[Batch[Caller], tuple[Flight, asyncio.Task[None]]] = {}
         self._group: asyncio.TaskGroup | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -108,6 +113,7 @@ class Dispatcher:
         Raises:
             NotReady: closed.
             QueueFull: not all rows fit.
+            DeadlineTooNear, WouldBeLate: it cannot be answered in time.
         """
         if self._is_closed:
             raise NotReady(f"{self._name}: takes no more requests")
@@ -142,10 +148,10 @@ class Dispatcher:
 
     def _advance(self) -> None:
         now = self._clock()
-        for entry in self.plan.expire(now):
-            self._expire(entry, now)
         while (batch := self.plan.take(now)) is not None:
             self._launch(batch)
+        for entry in self.plan.expire(now):
+            self._expire(entry, now)
         self._set_timer(now)
         if self._is_closed and self.plan.is_idle:
             self._drained.set()
@@ -162,15 +168,7 @@ class Dispatcher:
         self._timer = loop.call_at(at, self._on_timer, context=self._context)
 
     def _expire(self, entry: Entry[Caller], now: float) -> None:
-        waited_s = now - entry.arrived
-        if entry.batch is None:
-            where = f"in the queue, {entry.slot.rows_ahead} rows were ahead of it"
-        else:
-            queued_s = entry.batch.left_at - entry.arrived
-            where = (
-                f"of which {queued_s:.3f} s in the queue and {waited_s - queued_s:.3f} s in flight"
-            )
-        error = DeadlineExceeded(f"{self._name}: deadline passed after {waited_s:.3f} s {where}")
+        error = DeadlineExceeded(f"{self._name}: {_why_expired(entry, now)}")
         if entry.slot.answer.done():
             self._left += 1
         else:
@@ -215,19 +213,29 @@ class Dispatcher:
     def _end(self, flight: Flight) -> None:
         del self._flights[flight.batch]
         waiting = self.plan.still_waiting(flight.batch)
-        if flight.was_refused_together:
+        flight.halved = flight.was_refused_together and self._retries.spend()
+        if flight.halved:
             self.plan.halve(flight.batch)
+        elif flight.error:
+            self.plan.finish(flight.batch, None)
         else:
-            self.plan.finish(flight.batch, None if flight.error else flight.backend_s)
+            self._finish(flight.batch, flight.backend_s)
         self._advance()
         loop = asyncio.get_running_loop()
         if flight.error is None:
             # Behind the first step of the next batch's task, which is what sends it.
             loop.call_soon(self._answer, waiting, flight.served(waiting), context=self._context)
-        elif not flight.was_refused_together:
+        elif not flight.halved:
             self._fail(waiting, flight.error)
         record = flight.record(self._clock())
         loop.call_soon(self._observe, record, context=self._context)
+
+    def _finish(self, batch: Batch[Caller], backend_s: float | None) -> None:
+        now, patience = self._clock(), self.plan.patience
+        self._retries.note_answer()
+        if patience.max_delay_s:
+            patience.is_pressed = self._pressure.note(now, time.thread_time())
+        self.plan.finish(batch, backend_s, now)
 
     def _answer(self, entries: list[Entry[Caller]], answers: list[Served]) -> None:
         for entry, served in zip(entries, answers, strict=True):
@@ -254,6 +262,21 @@ class Dispatcher:
         if self._timer is not None:
             self._timer.cancel()
         self._fail(self.plan.expire(math.inf), NotReady(f"{self._name}: stopped"))
+
+
+def _why_expired(entry: Entry[Caller], now: float) -> str:
+    waited_s = now - entry.arrived
+    if entry.needed_s:
+        return (
+            f"given up after {waited_s:.3f} s in the queue: its deadline is in {entry.deadline - now:.3f} s,"
+            f" and its batch would take at least {entry.needed_s:.3f} s"
+        )
+    if entry.batch is None:
+        where = f"in the queue, {entry.slot.rows_ahead} rows were ahead of it"
+    else:
+        queued_s = entry.batch.left_at - entry.arrived
+        where = f"of which {queued_s:.3f} s in the queue and {waited_s - queued_s:.3f} s in flight"
+    return f"deadline passed after {waited_s:.3f} s {where}"
 
 
 def _tell(entry: Entry[Caller], error: GatewayError) -> None:

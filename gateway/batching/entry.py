@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import Generic, Literal, TypeAlias, TypeVar
 
+from gateway.batching.heap import LazyHeap
 from gateway.batching.key import BatchKey
+from gateway.batching.latency import Latency
 
 T = TypeVar("T")
 
 Departure: TypeAlias = Literal["full", "slot_free", "delay", "deadline"]
+
+HIGH, NORMAL, LOW = 1, 2, 3
+"""The priority classes."""
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -24,8 +28,10 @@ class Entry(Generic[T]):
         arrived: When it was offered, in seconds.
         deadline: When it expires, in seconds.
         slot: Whatever the shell keeps with it.
+        priority: `HIGH`, `NORMAL` or `LOW`.
         line: The line it stands in while it is queued.
         batch: The batch that took it; None while it is queued.
+        needed_s: How long it would have taken, in seconds, if it was ended because it had less.
     """
 
     id: int
@@ -34,8 +40,10 @@ class Entry(Generic[T]):
     arrived: float
     deadline: float
     slot: T
+    priority: int = NORMAL
     line: Line[T] | None = None
     batch: Batch[T] | None = None
+    needed_s: float = 0.0
 
     @property
     def weight(self) -> int:
@@ -50,16 +58,21 @@ class Entry(Generic[T]):
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class Line(Generic[T]):
-    """Queued requests of one key in order of arrival. Nobody may join a `closed` one."""
+    """Queued requests of one key. Nobody may join a `closed` one.
 
+    Attributes:
+        latency: How long batches of its kind lately took.
+        closed: Whether nobody may join: its requests leave as they are.
+        rows: Of all its requests; one without rows counts as one.
+        entries: By id.
+        order: Per priority the deadlines and ids, soonest first. What is on top is queued.
+    """
+
+    latency: Latency = field(default_factory=Latency)
     closed: bool = False
     rows: int = 0
-    entries: OrderedDict[int, Entry[T]] = field(default_factory=OrderedDict)
-
-    @property
-    def head(self) -> Entry[T]:
-        """The one that arrived first. The line is not empty."""
-        return next(iter(self.entries.values()))
+    entries: dict[int, Entry[T]] = field(default_factory=dict)
+    order: dict[int, LazyHeap[tuple[float, int]]] = field(default_factory=dict)
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -67,10 +80,12 @@ class Batch(Generic[T]):
     """Requests that leave together.
 
     Attributes:
-        entries: In order of arrival; those that were cancelled or expired since stay in it.
+        entries: By priority and deadline; those that were cancelled or expired since stay in it.
         departure: `full` if nothing else could have joined, `slot_free` if a free slot was all it
             waited for, `delay` after `max_delay_s`, `deadline` if waiting longer was a risk.
         left_at: When it was taken, in seconds.
+        rows: Of all its requests when it was taken.
+        latency: Learns how long it took.
         waiting: How many of its requests were neither cancelled nor expired.
     """
 
@@ -78,4 +93,6 @@ class Batch(Generic[T]):
     entries: list[Entry[T]]
     departure: Departure
     left_at: float
+    rows: int
+    latency: Latency
     waiting: int

@@ -102,6 +102,7 @@ class Flight:
         error: What its requests get, if it was not.
         bug: What `error` stands for, if it is no error that a backend should give.
         given_up: Why it was cancelled: `caller_left` or `deadline`.
+        halved: Whether its requests were queued again, as two halves.
         padding: What makes its requests equally long, None if nothing could.
     """
 
@@ -112,6 +113,7 @@ class Flight:
     error: GatewayError | None = None
     bug: Exception | None = None
     given_up: str = ""
+    halved: bool = False
     padding: Padding | None = None
 
     @property
@@ -144,7 +146,7 @@ class Flight:
     ) -> Sequence[tuple[Tensor, ...]]:
         key, entries = self.batch.key, self.batch.entries
         rows = [entry.rows for entry in entries]
-        total = sum(rows)
+        total = self.batch.rows = sum(rows)
         requests = [entry.slot.inputs for entry in entries]
         if key.sequence is not None:
             self.padding = Padding.of(key.sequence, requests, rows)
@@ -192,7 +194,7 @@ class Flight:
             queue_s=tuple([self.batch.left_at - entry.arrived for entry in entries]),
             backend_s=self.backend_s or 0.0,
             outcome=self.given_up or (self.error.reason if self.error else "ok"),
-            halved=self.was_refused_together,
+            halved=self.halved,
             positions=padding.positions if padding else 0,
             padding=padding.added if padding else 0,
             bug=self.bug,

@@ -31,11 +31,17 @@ class LazyHeap(Generic[ElementT]):
         """Elements held, dead ones included."""
         return len(self._elements)
 
-    def push(self, element: ElementT) -> None:
-        """Add an element. The same element may be added again."""
-        heappush(self._elements, element)
-        if len(self._elements) > self._clean_at:
+    def push(self, element: ElementT) -> bool:
+        """Add an element, and say whether it is now the smallest, the dead included.
+
+        The same element may be added again.
+        """
+        elements = self._elements
+        heappush(elements, element)
+        is_first = elements[0] is element
+        if len(elements) > self._clean_at:
             self._clean()
+        return is_first
 
     def first(self) -> ElementT | None:
         """The smallest living element, or None."""
@@ -45,6 +51,12 @@ class LazyHeap(Generic[ElementT]):
                 return elements[0]
             heappop(elements)
         return None
+
+    def pop_all(self) -> list[ElementT]:
+        """The living elements in order, each as often as it was added; none is left."""
+        living = sorted(filter(self._is_alive, self._elements))
+        self._elements.clear()
+        return living
 
     def _clean(self) -> None:
         # A set, because what was added twice is alive twice and would never go.

@@ -65,6 +65,11 @@ class Slots:
         return self.in_flight < self.max_in_flight
 
     @property
+    def slowest_s(self) -> float:
+        """The longest that a batch lately took, in seconds; infinite until one has been answered."""
+        return self._slowest_s
+
+    @property
     def reserve_s(self) -> float:
         """How long before a deadline a batch must leave to be sure to make it, in seconds.
 

@@ -1,151 +1,227 @@
 """Who is queued, in which order?
 
-Pure. One line per key, and one order of arrival over all lines. Every operation costs O(1), but for
-`first_full`, which is O(log n) amortised.
+Pure. One line per key, in each the higher priority first and then the sooner deadline; the line goes first whose
+own first goes first. Every operation costs O(log n) amortised for each request it adds or removes.
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterator, Sequence
 from typing import Generic, TypeVar
 
-from gateway.batching.entry import Entry, Line
+from gateway.batching.entry import HIGH, LOW, NORMAL, Entry, Line
 from gateway.batching.heap import LazyHeap
 from gateway.batching.key import BatchKey
 
 T = TypeVar("T")
+
+HIGHEST_FIRST = tuple(range(HIGH, LOW + 1))
+LOWEST_FIRST = tuple(reversed(HIGHEST_FIRST))
+
+_MAX_KEPT = 256
 
 
 class Lines(Generic[T]):
     """The queued requests of an arm."""
 
     # Invariants:
-    # - A queued request is in `_queued` and in exactly one line. Both are in order of arrival, but
-    #   that those put back by `put_first` stand before all others.
-    # - No line is empty: clients choose the keys, so what is not in use must not stay.
-    # - `rows` is the weight of all that is queued.
-    # - `_full` holds the head of every line that is full. A head stays one until it leaves its line.
-    # Ordered dicts, because taking the first out of a plain dict costs O(n).
+    # - A queued request is in `_queued` and in exactly one line, and in that line's `order`.
+    # - `_open` has every open line in which somebody stands, and of the empty ones, which know how long their
+    #   batches take, only so many: clients choose the keys. Keys with parameters are of any size, and not kept.
+    # - `rows` is the weight of all that is queued, `_rows_of[p]` of that with the unusual priority p.
+    # - `_heads[p]` holds, besides dead ones, the first of priority p of every line but those in `_again`.
 
     def __init__(self, max_batch_rows: int) -> None:
         self.rows = 0
         self._max_batch_rows = max_batch_rows
-        self._queued: OrderedDict[int, Entry[T]] = OrderedDict()
+        self._queued: dict[int, Entry[T]] = {}
         self._open: dict[BatchKey, Line[T]] = {}
-        self._full: LazyHeap[int] = LazyHeap(self._is_in_full_line)
+        self._again: deque[Line[T]] = deque()
+        self._joined_last: Line[T] = Line(closed=True)
+        self._rows_of = {HIGH: 0, LOW: 0}
+        self._latest = 0.0
+        self._heads: dict[int, LazyHeap[tuple[float, int]]] = {
+            priority: LazyHeap(self._is_head) for priority in HIGHEST_FIRST
+        }
 
     def __len__(self) -> int:
         """Requests queued."""
         return len(self._queued)
 
-    def __contains__(self, entry_id: int) -> bool:
-        """Whether the request is queued."""
-        return entry_id in self._queued
-
-    def __getitem__(self, entry_id: int) -> Entry[T]:
-        """The queued request with this id."""
-        return self._queued[entry_id]
-
-    @property
-    def oldest(self) -> Entry[T] | None:
-        """The first in the order of arrival, None if nothing is queued."""
-        return next(iter(self._queued.values()), None)
-
-    @property
-    def first_full(self) -> Entry[T] | None:
-        """The oldest head among the lines that are full, None if none is."""
-        head = self._full.first()
-        return None if head is None else self._queued[head]
+    def first(self, priorities: Sequence[int]) -> Line[T] | None:
+        """The line that goes first, None if nothing is queued. What was put back goes before all others."""
+        while self._again:
+            if self._again[0].entries:
+                return self._again[0]
+            self._again.popleft()
+        if self.rows == self._joined_last.rows:  # as nearly always: there is no other
+            return self._joined_last if self.rows else None
+        for priority in priorities:
+            head = self._heads[priority].first()
+            if head is not None:
+                return line_of(self._queued[head[1]])
+        return None
 
     def is_full(self, line: Line[T]) -> bool:
         """Whether its next batch cannot grow any more."""
         return line.closed or line.rows >= self._max_batch_rows
 
+    def line_for(self, key: BatchKey) -> Line[T] | None:
+        """The line of requests with this key, empty or not; None where there was none of late."""
+        return self._open.get(key)
+
+    def rows_before(self, priority: int, deadline: float) -> float:
+        """About how many rows would go before a request with this priority and deadline.
+
+        All of a higher priority, and of its own by where its deadline lies between the soonest and the latest
+        that were queued since none were: exact where all have the same time, and they mostly do.
+        """
+        rows = float(sum([self._rows_with(p) for p in HIGHEST_FIRST if p < priority]))
+        own, soonest = self._rows_with(priority), self._heads[priority].first()
+        if not own or soonest is None or deadline < soonest[0]:
+            return rows
+        if deadline >= self._latest:
+            return rows + own
+        return rows + own * (deadline - soonest[0]) / (self._latest - soonest[0])
+
     def append(self, entry: Entry[T]) -> None:
-        """Queue a request at the end of its key's line."""
+        """Queue a request in its key's line."""
         line = self._open.get(entry.key)
         # A line that is open has a key whose requests travel together, unless they have no rows.
-        self._join(self._line_for(entry) if line is None or not entry.rows else line, entry)
+        if line is None or not entry.rows:
+            line = self._new_line(entry)
+        if not self.rows or entry.deadline > self._latest:
+            self._latest = entry.deadline
+        self._joined_last = line
+        if self._join(line, entry):
+            self._heads[entry.priority].push((entry.deadline, entry.id))
 
     def put_first(self, entries: Sequence[Entry[T]]) -> None:
         """Queue requests before all others, in a line that nobody else joins."""
         line: Line[T] = Line(closed=True)
         for entry in entries:
             self._join(line, entry)
-        for entry in reversed(entries):
-            self._queued.move_to_end(entry.id, last=False)
+        self._again.appendleft(line)
 
     def remove(self, entry: Entry[T]) -> None:
         """Let a queued request go."""
         line = line_of(entry)
         self._leave(line, entry)
-        if line.entries:
-            self._note_full(line)
-        elif not line.closed:
-            del self._open[entry.key]
+        self._tidy(line, entry.key)
 
-    def take_batch(self, line: Line[T]) -> list[Entry[T]]:
-        """Remove the longest prefix of a line that fits into one batch, at least one request."""
+    def drop_before(self, line: Line[T], deadline: float) -> list[Entry[T]]:
+        """Let those of a line go whose deadlines are earlier, soonest first."""
+        dropped: list[Entry[T]] = []
+        for order in line.order.values():
+            while (first := order.first()) is not None and first[0] < deadline:
+                entry = line.entries[first[1]]
+                self._leave(line, entry)
+                dropped.append(entry)
+        if dropped:
+            self._tidy(line, dropped[0].key)
+        return sorted(dropped, key=lambda entry: (entry.deadline, entry.id))
+
+    def take_batch(self, line: Line[T], priorities: Sequence[int]) -> list[Entry[T]]:
+        """Remove from a line what goes first and fits into one batch, at least one request."""
         if line.rows <= self._max_batch_rows:
-            return self._take_all(line)
-        taken: list[Entry[T]] = []
-        room = self._max_batch_rows
-        while line.entries:
-            entry = line.head
-            room -= entry.rows
-            if room < 0 and taken:
-                self._note_full(line)
-                return taken
-            self._leave(line, entry)
-            taken.append(entry)
-        if not line.closed:
-            del self._open[taken[0].key]
+            taken = self._take_all(line, priorities)
+        else:
+            taken, room = [], self._max_batch_rows
+            for entry in self._in_order(line, priorities):
+                room -= entry.rows
+                if room < 0 and taken:
+                    break
+                self._leave(line, entry)
+                taken.append(entry)
+        self._tidy(line, taken[0].key)
         return taken
 
-    def _take_all(self, line: Line[T]) -> list[Entry[T]]:
-        taken = list(line.entries.values())
+    def _in_order(self, line: Line[T], priorities: Sequence[int]) -> Iterator[Entry[T]]:
+        """Its requests; each has to leave before the next is asked for."""
+        for priority in priorities:
+            order = line.order.get(priority)
+            while order is not None and (first := order.first()) is not None:
+                yield line.entries[first[1]]
+
+    def _take_all(self, line: Line[T], priorities: Sequence[int]) -> list[Entry[T]]:
+        entries, orders = line.entries, line.order
+        taken = [
+            entries[entry_id]
+            for priority in priorities
+            if priority in orders
+            for _, entry_id in orders[priority].pop_all()
+        ]
         for entry in taken:
             entry.line = None
             del self._queued[entry.id]
+            if entry.priority != NORMAL:
+                self._rows_of[entry.priority] -= entry.rows or 1
         self.rows -= line.rows
-        line.entries.clear()
+        entries.clear()
         line.rows = 0
-        if not line.closed:
-            del self._open[taken[0].key]
         return taken
 
-    def _line_for(self, entry: Entry[T]) -> Line[T]:
+    def _new_line(self, entry: Entry[T]) -> Line[T]:
         line: Line[T] = Line(closed=entry.travels_alone)
         if not line.closed:
+            self._make_room()
             self._open[entry.key] = line
         return line
 
-    def _join(self, line: Line[T], entry: Entry[T]) -> None:
-        weight = entry.rows or 1  # `entry.weight`, for every request
+    def _make_room(self) -> None:
+        """Where too many lines are kept, forget the one that was opened first, if it is empty."""
+        if len(self._open) >= _MAX_KEPT:
+            key = next(iter(self._open))
+            line = self._open.pop(key)
+            if line.entries:
+                self._open[key] = line
+
+    def _join(self, line: Line[T], entry: Entry[T]) -> bool:
+        """Add a request to a line, and say whether it is now the first of its priority there."""
+        weight, priority = entry.rows or 1, entry.priority  # `entry.weight`, for every request
         entry.line = line
         line.entries[entry.id] = entry
         line.rows += weight
         self._queued[entry.id] = entry
         self.rows += weight
-        if line.closed or line.rows - weight < self._max_batch_rows <= line.rows:
-            self._note_full(line)  # at the moment it became full; later its head has been noted
+        if priority != NORMAL:
+            self._rows_of[priority] += weight
+        order = line.order.get(priority)
+        if order is None:
+            entries = line.entries
+            order = line.order[priority] = LazyHeap(lambda element: element[1] in entries)
+        return order.push((entry.deadline, entry.id))
 
     def _leave(self, line: Line[T], entry: Entry[T]) -> None:
+        """Remove a request from its line, which is to be tidied then."""
         weight = entry.weight
         entry.line = None
         del line.entries[entry.id]
         line.rows -= weight
         del self._queued[entry.id]
         self.rows -= weight
+        if entry.priority != NORMAL:
+            self._rows_of[entry.priority] -= weight
 
-    def _note_full(self, line: Line[T]) -> None:
-        if self.is_full(line):
-            self._full.push(line.head.id)
+    def _tidy(self, line: Line[T], key: BatchKey) -> None:
+        """Those who are first now in a line that somebody left become its heads."""
+        if line.entries:
+            for priority, order in line.order.items():
+                first = order.first()
+                if first is not None:
+                    self._heads[priority].push(first)
+        elif not line.closed and (key.parameters or len(self._open) > _MAX_KEPT):
+            del self._open[key]
 
-    def _is_in_full_line(self, entry_id: int) -> bool:
-        entry = self._queued.get(entry_id)
-        return entry is not None and self.is_full(line_of(entry))
+    def _rows_with(self, priority: int) -> int:
+        if priority != NORMAL:
+            return self._rows_of[priority]
+        return self.rows - self._rows_of[HIGH] - self._rows_of[LOW]
+
+    def _is_head(self, element: tuple[float, int]) -> bool:
+        entry = self._queued.get(element[1])
+        return entry is not None and line_of(entry).order[entry.priority].first() == element
 
 
 def line_of(entry: Entry[T]) -> Line[T]:

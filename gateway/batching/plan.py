@@ -3,16 +3,19 @@
 Pure: no clock, no tasks, no I/O. `now` is an argument, in the seconds that `arrived` and `deadline` are
 in, and never goes back.
 
-How it works. Requests wait in lines, one per key (`lines.py`); a batch is a prefix of one line. A
-request is known from `offer` until it is cancelled, has expired or its batch is finished: in flight
-too, because there its deadline still counts and its caller may still leave.
+How it works. Requests wait in lines, one per key (`lines.py`); a batch is the beginning of one line: the
+higher priority first, then the sooner deadline. Of every `_TURNS` batches one is chosen the other way round,
+so that no priority starves another. A request is known from `offer` until it is cancelled, has expired or
+its batch is finished: in flight too, because there its deadline still counts and its caller may still leave.
 
-A line is *ready* when a slot is free and
-- nothing else could join its batch: it holds `max_batch_rows`, or it is closed, or
-- `max_delay_s` is 0, or has passed since its head arrived, or
-- waiting longer would put a deadline in it at risk.
-The line of the arm's oldest request leaves first. Where that may wait and others are ready, the nearest
-deadline at risk leaves first, then the full line with the oldest head.
+When a slot is free, the line that goes first leaves, unless
+- something could still join its batch, which is then not `full`, and
+- all that is queued is of one kind: else the slot has better to do, and
+- to wait pays (`patience.py`), and puts no deadline at risk.
+
+A request that cannot make its deadline is refused when it is offered (`admission.py`), by what batches
+lately took (`latency.py`) and what is ahead of it. One for which that turns out only when its batch would leave ends
+there, so that the others' batch is not spent on it.
 
 Every operation costs O(log n) amortised in the requests known; `take`, `expire` and `finish` cost that
 for each request they return or forget.
@@ -23,13 +26,17 @@ from __future__ import annotations
 import math
 from typing import Generic, TypeVar
 
+from gateway.batching.admission import Admission
 from gateway.batching.entry import Batch, Departure, Entry, Line
 from gateway.batching.heap import LazyHeap
 from gateway.batching.limits import BatchLimits, Slots
-from gateway.batching.lines import Lines, line_of
+from gateway.batching.lines import HIGHEST_FIRST, LOWEST_FIRST, Lines
+from gateway.batching.patience import Patience
 from gateway.errors import QueueFull
 
 T = TypeVar("T")
+
+_TURNS = 8
 
 
 class Plan(Generic[T]):
@@ -39,18 +46,21 @@ class Plan(Generic[T]):
     # - `_known` holds the requests that have not ended: each is either queued, or in a batch that was
     #   taken and not yet finished. Those in `_overdue` have ended, and are still to be told.
     # - `offer` keeps the queued rows within `max_queued_rows`; only `halve` may go beyond.
-    # - Besides dead ones, `_deadlines` holds every known request, and `_urgent` every queued one whose
-    #   line is not closed.
+    # - Besides dead ones, `_deadlines` holds every known request.
+    # - `_flights` are the batches that were taken and not yet finished, in that order.
 
     def __init__(self, limits: BatchLimits) -> None:
         self.slots = Slots(limits.max_in_flight)
-        self._delay_s = limits.max_delay_s
-        self._max_queued_rows = limits.max_queued_rows
+        self.patience = Patience(limits.max_delay_s)
+        self._limits = limits
         self._known: dict[int, Entry[T]] = {}
         self._lines: Lines[T] = Lines(limits.max_batch_rows)
+        self._admission = Admission(self._lines, self.slots, limits.max_batch_rows)
+        self._flights: dict[Batch[T], None] = {}
         self._overdue: list[Entry[T]] = []
         self._deadlines: LazyHeap[tuple[float, int]] = LazyHeap(lambda e: e[1] in self._known)
-        self._urgent: LazyHeap[tuple[float, int]] = LazyHeap(lambda e: e[1] in self._lines)
+        self._turn = 0
+        self._has_waited = False
 
     @property
     def queued_rows(self) -> int:
@@ -72,21 +82,27 @@ class Plan(Generic[T]):
 
         Raises:
             QueueFull: not all its rows fit; nothing was changed.
+            DeadlineTooNear, WouldBeLate: it cannot be answered in time; nothing was changed.
         """
         rows = 0
         for entry in entries:
             rows += entry.rows or 1
-        if self._lines.rows + rows > self._max_queued_rows:
+        first, lines = entries[0], self._lines
+        if lines.rows + rows > self._limits.max_queued_rows:
             raise QueueFull(
-                f"{self._lines.rows} rows are queued and at most {self._max_queued_rows} may be,"
+                f"{lines.rows} rows are queued and at most {self._limits.max_queued_rows} may be,"
                 f" this request has {rows}"
             )
+        # Most have far more time than the slowest batches would take, and are looked at no closer.
+        batches = 2 + (lines.rows + rows) // self._limits.max_batch_rows
+        if first.deadline - first.arrived < batches * self.slots.slowest_s:
+            self._admission.check(first, rows, self._flights)
         for entry in entries:
             self._known[entry.id] = entry
-            self._lines.append(entry)
+            lines.append(entry)
             self._deadlines.push((entry.deadline, entry.id))
-            if self._delay_s:
-                self._urgent.push((entry.deadline, entry.id))
+        if self.patience.max_delay_s:
+            self.patience.arrived(first.arrived, rows)
 
     def cancel(self, entry_id: int) -> bool:
         """Forget a request, queued or in flight. False if it had ended already."""
@@ -97,7 +113,10 @@ class Plan(Generic[T]):
         return True
 
     def expire(self, now: float) -> list[Entry[T]]:
-        """Forget the requests whose deadline is `now` or earlier and return them, earliest first."""
+        """Forget the requests whose deadline is `now` or earlier, and return them, earliest first.
+
+        Those that `take` found to be too late are returned too, in the order in which that was found.
+        """
         self._sweep(now)
         overdue, self._overdue = self._overdue, []
         return overdue
@@ -105,30 +124,40 @@ class Plan(Generic[T]):
     def take(self, now: float) -> Batch[T] | None:
         """Form the next batch and give it a slot; None if no slot is free or no line is ready.
 
-        Never takes a request whose deadline is `now` or earlier: the next `expire` returns it.
+        Never takes a request whose deadline is `now` or earlier, nor one that cannot make its deadline even
+        in the fastest batch of late: the next `expire` returns them.
         """
         self._sweep(now)
-        oldest = self._lines.oldest
-        if oldest is None or not self.slots.has_room:
+        if not self.slots.has_room:
             return None
-        ready = self._ready_line(oldest, now)
-        if ready is None:
+        line = self._first_line()
+        while line is not None and self._drop_late(line, now):
+            line = self._first_line()
+        if line is None:
             return None
-        line, departure = ready
+        departure = self._departure(line, now)
+        if departure is None:
+            self._has_waited = True
+            return None
+        self._has_waited = False
         self.slots.acquire()
         return self._form(line, departure, now)
 
-    def finish(self, batch: Batch[T], backend_s: float | None) -> None:
+    def finish(self, batch: Batch[T], backend_s: float | None, now: float | None = None) -> None:
         """Free the batch's slot and forget its requests.
 
         Args:
             batch: One that `take` returned, neither finished nor halved before.
             backend_s: How long the answer took in seconds, None if there was none.
+            now: When that was, in seconds; None for `backend_s` after it left.
         """
         self.slots.release(backend_s)
+        del self._flights[batch]
         for entry in batch.entries:
             self._known.pop(entry.id, None)
             entry.batch = None  # no cycle: tensors must not wait for the garbage collector
+        if backend_s is not None:
+            self._learn(batch, backend_s, batch.left_at + backend_s if now is None else now)
 
     def halve(self, batch: Batch[T]) -> None:
         """Free the batch's slot and queue its requests that still wait again, as two halves.
@@ -137,6 +166,7 @@ class Plan(Generic[T]):
         accepted once.
         """
         self.slots.release(None)
+        del self._flights[batch]
         waiting = self.still_waiting(batch)
         middle = (len(waiting) + 1) // 2
         for half in (waiting[middle:], waiting[:middle]):
@@ -152,7 +182,7 @@ class Plan(Generic[T]):
 
     def hurry(self) -> None:
         """From now on no batch waits to grow: no more requests will come."""
-        self._delay_s = 0.0
+        self.patience.max_delay_s = 0.0
 
     def wake_at(self) -> float | None:
         """When something is due, in seconds: when `expire` or `take` will return something.
@@ -162,14 +192,59 @@ class Plan(Generic[T]):
         is None if nothing will ever be.
         """
         if self._overdue:
-            return self._overdue[0].deadline
+            return -math.inf
         first = self._deadlines.first()
         if first is None:
             return None
-        oldest = self._lines.oldest
-        if oldest is None or not self.slots.has_room:
+        line = self._first_line() if self.slots.has_room else None
+        if line is None:
             return first[0]
-        return min(first[0], self._ready_at(oldest))
+        if not self._may_wait(line):
+            return -math.inf
+        return min(self.patience.until, first[0] - self.slots.reserve_s)
+
+    def _first_line(self) -> Line[T] | None:
+        return self._lines.first(self._priorities)
+
+    @property
+    def _priorities(self) -> tuple[int, ...]:
+        return LOWEST_FIRST if self._turn == _TURNS - 1 else HIGHEST_FIRST
+
+    def _departure(self, line: Line[T], now: float) -> Departure | None:
+        """Why a line leaves now; None if it waits."""
+        if self._lines.is_full(line):
+            return "full"
+        if not self._may_wait(line):
+            return "slot_free"
+        if now >= self.patience.until:
+            return "delay" if self._has_waited else "slot_free"
+        first = self._deadlines.first()
+        if first is not None and first[0] - self.slots.reserve_s <= now:
+            return "deadline"
+        return None
+
+    def _may_wait(self, line: Line[T]) -> bool:
+        """Whether it would pay that a line waits, while there is time for that."""
+        patience, lines = self.patience, self._lines
+        return (
+            bool(patience.max_delay_s)
+            and not lines.is_full(line)
+            and line.rows == lines.rows
+            and patience.pays(lines.rows)
+        )
+
+    def _drop_late(self, line: Line[T], now: float) -> bool:
+        """End those of a line that cannot be answered in time any more; whether there were any."""
+        first = self._deadlines.first()
+        if first is None or first[0] - now > self.slots.slowest_s:
+            return False
+        needed_s = line.latency.least_s(now, min(line.rows, self._limits.max_batch_rows))
+        dropped = self._lines.drop_before(line, now + needed_s)
+        for entry in dropped:
+            del self._known[entry.id]
+            entry.needed_s = needed_s
+        self._overdue += dropped
+        return bool(dropped)
 
     def _forget(self, entry: Entry[T]) -> None:
         if entry.batch is None:
@@ -183,39 +258,28 @@ class Plan(Generic[T]):
             self._forget(entry)
             self._overdue.append(entry)
 
-    def _ready_line(self, oldest: Entry[T], now: float) -> tuple[Line[T], Departure] | None:
-        line = line_of(oldest)
-        if self._lines.is_full(line):
-            return line, "full"
-        if not self._delay_s:
-            return line, "slot_free"
-        if oldest.arrived + self._delay_s <= now:
-            return line, "delay"
-        urgent = self._urgent.first()
-        if urgent is not None and urgent[0] - self.slots.reserve_s <= now:
-            return line_of(self._lines[urgent[1]]), "deadline"
-        head = self._lines.first_full
-        return None if head is None else (line_of(head), "full")
-
-    def _ready_at(self, oldest: Entry[T]) -> float:
-        if not self._delay_s:
-            return oldest.arrived
-        head = self._lines.first_full
-        if head is not None:
-            return head.arrived
-        urgent = self._urgent.first()
-        risk = math.inf if urgent is None else urgent[0] - self.slots.reserve_s
-        return min(oldest.arrived + self._delay_s, risk)
+    def _learn(self, batch: Batch[T], backend_s: float, now: float) -> None:
+        self._admission.answered_at = now
+        batch.latency.note(now, batch.rows, backend_s)
+        patience = self.patience
+        if patience.max_delay_s:
+            usual_s = batch.latency.usual_s(now, int(patience.expected_rows) or 1)
+            rows = self._lines.rows
+            patience.answered(now, rows, usual_s or 0.0, is_waiting=self._has_waited)
 
     def _form(self, line: Line[T], departure: Departure, now: float) -> Batch[T]:
-        entries = self._lines.take_batch(line)
+        entries = self._lines.take_batch(line, self._priorities)
+        self._turn = (self._turn + 1) % _TURNS
         batch = Batch(
             key=entries[0].key,
             entries=entries,
             departure=departure,
             left_at=now,
+            rows=sum([entry.rows for entry in entries]),
+            latency=line.latency,
             waiting=len(entries),
         )
+        self._flights[batch] = None
         for entry in entries:
             entry.batch = batch
         return batch

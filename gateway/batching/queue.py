@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 from gateway.batching.collate import cut
 from gateway.batching.dispatch import Dispatcher
-from gateway.batching.entry import Entry
+from gateway.batching.entry import NORMAL, Entry
 from gateway.batching.flight import Awaited, Caller, RunBatch, rejoin_pieces
 from gateway.batching.key import BatchKey
 from gateway.batching.limits import BatchLimits
@@ -95,6 +95,7 @@ class BatchQueue:
         rows: int,
         deadline: Deadline,
         *,
+        priority: int = NORMAL,
         trace: Trace | None = None,
     ) -> Served:
         """Wait for the answer to one request, at most until its deadline.
@@ -107,20 +108,24 @@ class BatchQueue:
             inputs: `[rows, …]` each, if the key is batchable. Not copied before the batch leaves.
             rows: More than `max_batch_rows` are sent as several batches and rejoined.
             deadline: On the queue's clock.
+            priority: `HIGH`, `NORMAL` or `LOW`; see `entry.py`.
             trace: What it brought to be found again, for the batch that carries it.
 
         Raises:
             NotReady: the queue is closed.
-            QueueFull: its rows do not fit into the queue now.
+            QueueFull: its rows do not fit into the queue now, or are too many to be answered in time.
             InvalidRequest: the caller's fault; its rows can never fit into the queue.
-            DeadlineExceeded: the deadline passed, while it was queued or in flight.
+            DeadlineExceeded: the deadline passed, while it was queued or in flight, or is bound to.
             BackendError: the batch failed. Every caller gets an exception object of its own.
             GatewayError: ours; `run_batch` failed in a way it should not.
         """
         if self.is_in_pieces(key, rows):
-            return await self._submit_pieces(key, inputs, rows, deadline, trace=trace)
+            pieces = self._pieces(inputs, rows)
+            return await self._submit_pieces(key, pieces, deadline, priority=priority, trace=trace)
         answer = self._future()
-        entry = self.enter(key, inputs, rows, deadline, answer=answer, trace=trace)
+        entry = self.enter(
+            key, inputs, rows, deadline, answer=answer, priority=priority, trace=trace
+        )
         try:
             return await answer
         except BaseException:
@@ -144,6 +149,7 @@ class BatchQueue:
         deadline: Deadline,
         *,
         answer: Awaited,
+        priority: int = NORMAL,
         trace: Trace | None = None,
     ) -> Entry[Caller]:
         """As `submit`, but `answer` is resolved; who does not wait for it any more has to `leave`.
@@ -152,6 +158,7 @@ class BatchQueue:
             NotReady, QueueFull, DeadlineExceeded: as `submit`; the answer stays as it is.
         """
         entry = self._entry(key, inputs, rows, deadline, answer=answer)
+        entry.priority = priority
         if trace is not None:
             entry.slot.trace = trace
         self._offer(entry)
@@ -175,19 +182,19 @@ class BatchQueue:
     async def _submit_pieces(
         self,
         key: BatchKey,
-        inputs: tuple[Tensor, ...],
-        rows: int,
+        pieces: list[tuple[tuple[Tensor, ...], int]],
         deadline: Deadline,
         *,
+        priority: int,
         trace: Trace | None,
     ) -> Served:
-        pieces = self._pieces(inputs, rows)
         waiting = [self._future() for _ in pieces]
         entries = [
             self._entry(key, piece, count, deadline, answer=answer)
             for (piece, count), answer in zip(pieces, waiting, strict=True)
         ]
         for entry in entries:
+            entry.priority = priority
             entry.slot.trace = trace
         self._offer(*entries)
         try:
@@ -239,5 +246,6 @@ class BatchQueue:
             raise DeadlineExceeded(f"{self._name}: the deadline passed {late_s:.3f} s before")
         try:
             self._dispatcher.offer(*entries)
-        except QueueFull as full:
-            raise QueueFull(f"{self._name}: {full.message}") from None
+        except (QueueFull, DeadlineExceeded) as refusal:
+            message = f"{self._name}: {refusal.message}"
+            raise type(refusal)(message, retry_after_s=refusal.retry_after_s) from None

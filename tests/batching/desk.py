@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gateway.batching import BatchKey, BatchLimits
-from gateway.batching.entry import Batch, Entry
+from gateway.batching.entry import NORMAL, Batch, Entry
 from gateway.batching.plan import Plan
 
 
@@ -15,7 +15,13 @@ class Desk:
         self.offered = 0
 
     def entry(
-        self, rows: int = 1, *, key: str = "a", at: float = 0.0, deadline: float = 1000.0
+        self,
+        rows: int = 1,
+        *,
+        key: str = "a",
+        at: float = 0.0,
+        deadline: float = 1000.0,
+        priority: int = NORMAL,
     ) -> Entry[None]:
         entry = Entry(
             id=self.offered,
@@ -24,14 +30,21 @@ class Desk:
             arrived=at,
             deadline=deadline,
             slot=None,
+            priority=priority,
         )
         self.offered += 1
         return entry
 
     def offer(
-        self, rows: int = 1, *, key: str = "a", at: float = 0.0, deadline: float = 1000.0
+        self,
+        rows: int = 1,
+        *,
+        key: str = "a",
+        at: float = 0.0,
+        deadline: float = 1000.0,
+        priority: int = NORMAL,
     ) -> int:
-        entry = self.entry(rows, key=key, at=at, deadline=deadline)
+        entry = self.entry(rows, key=key, at=at, deadline=deadline, priority=priority)
         self.plan.offer(entry)
         return entry.id
 
@@ -39,10 +52,16 @@ class Desk:
         batch = self.plan.take(now)
         return [] if batch is None else ids(batch)
 
-    def learn(self, backend_s: float) -> None:
-        """Let one batch be answered, so that the plan knows how long batches take."""
-        self.offer()
-        self.plan.finish(taken(self.plan.take(0.0)), backend_s)
+    def learn(self, backend_s: float, rows: int = 1, *, now: float = 0.0) -> None:
+        """Let batches be answered until `now`, so that the plan knows how long such ones take."""
+        for _ in range(3):
+            self.offer(rows, at=now)
+            self.plan.finish(taken(self.plan.take(now)), backend_s, now)
+
+    def expect(self, rows: int) -> None:
+        """Let so many rows have come after every answer lately, in a gateway that is short of time."""
+        self.plan.patience.expected_rows = rows
+        self.plan.patience.is_pressed = True
 
 
 def ids(batch: Batch[None]) -> list[int]:

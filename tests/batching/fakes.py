@@ -115,6 +115,10 @@ class Arm:
             clock=self.loop.time,
         )
 
+    def expect(self, rows: int) -> None:
+        """Let so many rows have come after every answer lately."""
+        self.queue._plan.patience.expected_rows = rows
+
     async def ask(self, *values: float, timeout_s: float = 10.0, width: int = 3) -> list[float]:
         """Submit a request with one row per value; returns the first column of its answer."""
         served = await self.serve(*values, timeout_s=timeout_s, width=width)

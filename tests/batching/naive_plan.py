@@ -1,10 +1,19 @@
-"""The plan's specification as a list that is searched from end to end, with no thought of speed."""
+"""The plan's specification as a list that is searched from end to end, with no thought of speed.
+
+What the plan has learned (how long batches take, how many rows come after an answer) is asked of it; that has
+tests of its own.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gateway.batching import BatchLimits
+from gateway.batching import BatchKey, BatchLimits
+from gateway.batching.entry import Line
+from gateway.batching.lines import line_of
+from gateway.batching.plan import Plan
+
+_TURNS = 8
 
 
 @dataclass(frozen=True)
@@ -12,11 +21,13 @@ class Waiting:
     """A queued request as the model sees it; `group` names those it may share a batch with."""
 
     id: int
+    key: BatchKey
     rows: int
-    arrived: float
     deadline: float
+    priority: int
     group: object
     is_closed: bool
+    is_again: bool = False
 
     @property
     def weight(self) -> int:
@@ -24,42 +35,80 @@ class Waiting:
 
 
 @dataclass
+class Taken:
+    """What `take` should do: whom it ends because they are late, and what leaves, if anything."""
+
+    late: list[Waiting]
+    batch: list[Waiting]
+    departure: str = ""
+
+
 class NaivePlan:
-    """What is queued, in the order of the arm."""
+    """What is queued, those that were put back first."""
 
-    limits: BatchLimits
-    queue: list[Waiting]
-    delay_s: float
-    in_flight: int = 0
+    def __init__(self, limits: BatchLimits, plan: Plan[str]) -> None:
+        self.limits = limits
+        self.plan = plan
+        self.queue: list[Waiting] = []
+        self.in_flight = 0
+        self.turn = 0
+        self.has_waited = False
 
-    def ready(self, now: float, reserve_s: float) -> tuple[list[Waiting], str] | None:
-        """What `take` should return, if nothing that is queued were to expire before."""
+    def take(self, now: float, others: list[Waiting]) -> Taken:
+        """What `take` should do; `others` are those in flight."""
         queue = [w for w in self.queue if w.deadline > now]
-        if not queue or self.in_flight >= self.limits.max_in_flight:
-            return None
-        oldest = queue[0]
-        full = [w for w in queue if self._is_full(w.group, queue)]
-        at_risk = [w for w in queue if w.deadline - reserve_s <= now]
-        if oldest in full:
-            return self._prefix(oldest.group, queue), "full"
-        if not self.delay_s:
-            return self._prefix(oldest.group, queue), "slot_free"
-        if oldest.arrived + self.delay_s <= now:
-            return self._prefix(oldest.group, queue), "delay"
-        if at_risk:
-            nearest = min(at_risk, key=lambda w: (w.deadline, w.id))
-            return self._prefix(nearest.group, queue), "deadline"
-        return (self._prefix(full[0].group, queue), "full") if full else None
+        others = [w for w in others if w.deadline > now]
+        taken = Taken([], [])
+        if self.in_flight >= self.limits.max_in_flight:
+            return taken
+        while queue:
+            line = self._first_line(queue)
+            gone = self._late(line, now, [*queue, *others])
+            if not gone:
+                soonest = min(w.deadline for w in [*queue, *others])
+                taken.departure = self._departure(line, queue, now, soonest)
+                taken.batch = self._prefix(line) if taken.departure else []
+                return taken
+            taken.late += gone
+            queue = [w for w in queue if w not in gone]
+        return taken
 
-    def _is_full(self, group: object, queue: list[Waiting]) -> bool:
-        line = [w for w in queue if w.group == group]
-        return line[0].is_closed or sum(w.rows for w in line) >= self.limits.max_batch_rows
+    def _order(self, waiting: Waiting) -> tuple[int, float, int]:
+        sign = -1 if self.turn % _TURNS == _TURNS - 1 else 1
+        return sign * waiting.priority, waiting.deadline, waiting.id
 
-    def _prefix(self, group: object, queue: list[Waiting]) -> list[Waiting]:
+    def _first_line(self, queue: list[Waiting]) -> list[Waiting]:
+        again = [w for w in queue if w.is_again]
+        first = again[0] if again else min(queue, key=self._order)
+        return sorted([w for w in queue if w.group == first.group], key=self._order)
+
+    def _late(self, line: list[Waiting], now: float, known: list[Waiting]) -> list[Waiting]:
+        if min(w.deadline for w in known) - now > self.plan.slots.slowest_s:
+            return []
+        rows = min(sum(w.weight for w in line), self.limits.max_batch_rows)
+        needed_s = self._line_of(line[0]).latency.least_s(now, rows)
+        late = [w for w in line if w.deadline < now + needed_s]
+        return sorted(late, key=lambda w: (w.deadline, w.id))
+
+    def _line_of(self, waiting: Waiting) -> Line[str]:
+        return line_of(self.plan._lines._queued[waiting.id])
+
+    def _departure(
+        self, line: list[Waiting], queue: list[Waiting], now: float, soonest: float
+    ) -> str:
+        patience = self.plan.patience
+        if line[0].is_closed or sum(w.rows for w in line) >= self.limits.max_batch_rows:
+            return "full"
+        rows = sum(w.weight for w in queue)
+        if not (patience.max_delay_s and len(line) == len(queue) and patience.pays(rows)):
+            return "slot_free"
+        if now >= patience.until:
+            return "delay" if self.has_waited else "slot_free"
+        return "deadline" if soonest - self.plan.slots.reserve_s <= now else ""
+
+    def _prefix(self, line: list[Waiting]) -> list[Waiting]:
         batch: list[Waiting] = []
-        for waiting in queue:
-            if waiting.group != group:
-                continue
+        for waiting in line:
             if batch and sum(w.rows for w in [*batch, waiting]) > self.limits.max_batch_rows:
                 break
             batch.append(waiting)

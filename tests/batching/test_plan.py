@@ -178,16 +178,37 @@ def test_what_clients_make_up_leaves_nothing_behind() -> None:
     plan, lines = desk.plan, desk.plan._lines
     assert plan.is_idle
     assert not plan._known
-    assert not lines._open
-    assert max(len(plan._deadlines), len(plan._urgent), len(lines._full)) <= 64 + 2
+    assert len(lines._open) <= 256
+    assert max(len(plan._deadlines), *[len(heads) for heads in lines._heads.values()]) <= 64 + 2
 
 
-def test_a_line_that_fills_and_drains_leaves_nothing_behind() -> None:
-    """While the slots are taken nothing looks at the full lines; they do not pile up."""
-    desk = Desk(BatchLimits(max_delay_s=1.0, max_batch_rows=2))
+def test_keys_with_parameters_are_not_kept() -> None:
+    """They are as large as clients like."""
+    desk = Desk(BatchLimits())
+    entry = desk.entry()
+    entry.key = entry.key.with_parameters({"of any size": "x"})
+    desk.plan.offer(entry)
+    assert desk.take() == [entry.id]
+    assert not desk.plan._lines._open
+
+
+def test_what_is_known_of_a_line_is_kept_while_it_is_empty() -> None:
+    desk = Desk(BatchLimits())
+    desk.learn(2.0)
+    line = desk.plan._lines.line_for(desk.entry().key)
+    assert line is not None
+    assert line.latency.usual_s(0.0, 1) == 2.0
+    assert not line.entries
+
+
+def test_a_line_whose_requests_come_and_leave_leaves_nothing_behind() -> None:
+    """While the slots are taken nothing looks at the lines' heads; they do not pile up."""
+    desk = Desk(BatchLimits(max_batch_rows=2))
     desk.offer(key="holds the slot")
     desk.take()
     desk.offer(key="a")
     for _ in range(10_000):
-        desk.plan.cancel(desk.offer(key="a"))
-    assert len(desk.plan._lines._full) <= 64 + 2
+        desk.plan.cancel(desk.offer(key="a", deadline=1.0))
+    lines = desk.plan._lines
+    (order,) = lines._open[desk.entry().key].order.values()
+    assert max(len(order), *[len(heads) for heads in lines._heads.values()]) <= 64 + 2

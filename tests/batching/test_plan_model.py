@@ -1,7 +1,7 @@
 """Plan against a naive model: a list that is searched from end to end.
 
-Checked after every step: what leaves, with whom and why; what expires; that each request ends exactly
-once; the bounds; and `wake_at` both ways: something is due then, and nothing is due before.
+Checked after every step: what leaves, with whom and why; what expires, and what is too late; that each request
+ends exactly once; the bounds; and `wake_at` both ways: something is due then, and nothing is due before.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from hypothesis.stateful import (
 )
 
 from gateway.batching import BatchKey, BatchLimits
-from gateway.batching.entry import Batch, Entry
+from gateway.batching.entry import HIGH, LOW, NORMAL, Batch, Entry
 from gateway.batching.plan import Plan
-from gateway.errors import QueueFull
+from gateway.errors import DeadlineTooNear, QueueFull, WouldBeLate
 from tests.batching.naive_plan import NaivePlan, Waiting
 
 _KEYS = [BatchKey(name, "", (), (), (), batchable=name != "alone") for name in ("a", "b", "alone")]
@@ -42,7 +42,7 @@ class PlanMachine(RuleBasedStateMachine):
     )
     def start(self, limits: BatchLimits) -> None:
         self.plan: Plan[str] = Plan(limits)
-        self.model = NaivePlan(limits, [], limits.max_delay_s)
+        self.model = NaivePlan(limits, self.plan)
         self.now = 0.0
         self.ids = 0
         self.flights: list[tuple[Batch[str], list[Waiting]]] = []
@@ -54,16 +54,18 @@ class PlanMachine(RuleBasedStateMachine):
         key=st.sampled_from(_KEYS),
         all_rows=st.lists(st.integers(0, 6), min_size=1, max_size=3),
         timeout_s=st.sampled_from([0.5, 1.0, 2.0, 5.0, 20.0]),
+        priority=st.sampled_from([HIGH, NORMAL, NORMAL, NORMAL, LOW]),
     )
-    def offer(self, key: BatchKey, all_rows: list[int], timeout_s: float) -> None:
-        pieces = [self._waiting(key, rows, timeout_s) for rows in all_rows]
+    def offer(self, key: BatchKey, all_rows: list[int], timeout_s: float, priority: int) -> None:
+        pieces = [self._waiting(key, rows, timeout_s, priority) for rows in all_rows]
         entries = [
             Entry(
                 id=w.id,
                 key=key,
                 rows=w.rows,
-                arrived=w.arrived,
+                arrived=self.now,
                 deadline=w.deadline,
+                priority=priority,
                 slot=f"#{w.id}",
             )
             for w in pieces
@@ -71,6 +73,9 @@ class PlanMachine(RuleBasedStateMachine):
         rows = sum(w.weight for w in [*self.model.queue, *pieces])
         try:
             self.plan.offer(*entries)
+        except (DeadlineTooNear, WouldBeLate):
+            batches = 2 + rows // self.model.limits.max_batch_rows
+            assert timeout_s < batches * self.plan.slots.slowest_s < math.inf
         except QueueFull:
             assert rows > self.model.limits.max_queued_rows
         else:
@@ -78,15 +83,16 @@ class PlanMachine(RuleBasedStateMachine):
             self.model.queue += pieces
             self.accepted |= {w.id for w in pieces}
 
-    def _waiting(self, key: BatchKey, rows: int, timeout_s: float) -> Waiting:
+    def _waiting(self, key: BatchKey, rows: int, timeout_s: float, priority: int) -> Waiting:
         rows = min(rows, self.model.limits.max_batch_rows)
         is_closed = rows == 0 or not key.batchable
         self.ids += 1
         return Waiting(
             id=self.ids,
+            key=key,
             rows=rows,
-            arrived=self.now,
             deadline=self.now + timeout_s,
+            priority=priority,
             group=("closed", self.ids) if is_closed else key,
             is_closed=is_closed,
         )
@@ -113,7 +119,7 @@ class PlanMachine(RuleBasedStateMachine):
     @rule(data=st.data(), backend_s=st.sampled_from([None, 0.0, 0.25, 1.0]))
     def finish(self, data: st.DataObject, backend_s: float | None) -> None:
         batch, waiting = self._land(data)
-        self.plan.finish(batch, backend_s)
+        self.plan.finish(batch, backend_s, self.now)
         self.ended += [w.id for w in waiting]
 
     @precondition(lambda self: self.flights)
@@ -123,7 +129,7 @@ class PlanMachine(RuleBasedStateMachine):
         self.plan.halve(batch)
         middle = (len(waiting) + 1) // 2
         self.model.queue[:0] = [
-            replace(w, group=("half", batch, number), is_closed=True)
+            replace(w, group=("half", batch, number), is_closed=True, is_again=True)
             for number, half in enumerate((waiting[:middle], waiting[middle:]))
             for w in half
         ]
@@ -140,10 +146,15 @@ class PlanMachine(RuleBasedStateMachine):
             self.now = max(self.now, wake_at)
             assert self._expire() or self._take(), "woken early"
 
+    @rule(rows=st.integers(0, 8), is_pressed=st.booleans())
+    def expect(self, rows: int, is_pressed: bool) -> None:  # noqa: FBT001
+        """So many rows have come after answers lately, and the gateway has time, or none."""
+        self.plan.patience.expected_rows = rows
+        self.plan.patience.is_pressed = is_pressed
+
     @rule()
     def hurry(self) -> None:
         self.plan.hurry()
-        self.model.delay_s = 0.0
 
     @invariant()
     def counts_agree(self) -> None:
@@ -180,25 +191,34 @@ class PlanMachine(RuleBasedStateMachine):
         assert self.plan.is_idle
         assert (self.plan.queued_rows, self.plan.queued_requests) == (0, 0)
         assert self.plan.wake_at() is None
-        assert not self.plan._lines._open
+        assert not any(line.entries for line in self.plan._lines._open.values())
 
     def _take(self) -> bool:
-        expected = self.model.ready(self.now, self.plan.slots.reserve_s)
+        expected = self.model.take(self.now, self._in_flight())
         batch = self.plan.take(self.now)
         self._sweep()
-        assert (batch is None) == (expected is None)
-        if batch is None or expected is None:
-            return False
-        waiting, departure = expected
-        assert [entry.id for entry in batch.entries] == [w.id for w in waiting]
-        assert [entry.slot for entry in batch.entries] == [f"#{w.id}" for w in waiting]
-        assert (batch.departure, batch.left_at) == (departure, self.now)
+        for waiting in expected.late:
+            self._forget(waiting)
+            self.overdue.append(waiting)
+        if batch is None:
+            assert not expected.batch
+            self.model.has_waited |= self._has_room_and_waits()
+            return bool(expected.late)
+        assert [entry.id for entry in batch.entries] == [w.id for w in expected.batch]
+        assert [entry.slot for entry in batch.entries] == [f"#{w.id}" for w in expected.batch]
+        assert (batch.departure, batch.left_at) == (expected.departure, self.now)
         assert len({entry.key for entry in batch.entries}) == 1
-        assert sum(w.rows for w in waiting) <= self.model.limits.max_batch_rows
-        self.model.queue = [w for w in self.model.queue if w not in waiting]
+        assert batch.rows == sum(w.rows for w in expected.batch)
+        assert batch.rows <= self.model.limits.max_batch_rows
+        self.model.queue = [w for w in self.model.queue if w not in expected.batch]
         self.model.in_flight += 1
-        self.flights.append((batch, waiting))
+        self.model.turn += 1
+        self.model.has_waited = False
+        self.flights.append((batch, expected.batch))
         return True
+
+    def _has_room_and_waits(self) -> bool:
+        return bool(self.model.queue) and self.model.in_flight < self.model.limits.max_in_flight
 
     def _expire(self) -> bool:
         self._sweep()
@@ -213,7 +233,10 @@ class PlanMachine(RuleBasedStateMachine):
         return self.flights.pop(index)
 
     def _known(self) -> list[Waiting]:
-        return [*self.model.queue, *(w for _, waiting in self.flights for w in waiting)]
+        return [*self.model.queue, *self._in_flight()]
+
+    def _in_flight(self) -> list[Waiting]:
+        return [w for _, waiting in self.flights for w in waiting]
 
     def _forget(self, gone: Waiting) -> None:
         self.model.queue = [w for w in self.model.queue if w.id != gone.id]
@@ -229,15 +252,16 @@ class PlanMachine(RuleBasedStateMachine):
     def _is_due(self, moment: float) -> bool:
         if self.overdue or any(w.deadline <= moment for w in self._known()):
             return True
-        return self.model.ready(moment, self.plan.slots.reserve_s) is not None
+        found = self.model.take(moment, [w for w in self._in_flight() if w.deadline > moment])
+        return bool(found.batch or found.late)
 
     def _moments(self) -> list[float]:
         """Every moment at which the model may change its mind, and one just before each."""
         reserve_s = self.plan.slots.reserve_s
+        ends = [w.deadline for w in self._known()]
         moments = [self.now]
-        for w in self._known():
-            for moment in (w.deadline, w.deadline - reserve_s, w.arrived + self.model.delay_s):
-                moments += [moment, math.nextafter(moment, -math.inf)]
+        for moment in (*ends, *[end - reserve_s for end in ends], self.plan.patience.until):
+            moments += [moment, math.nextafter(moment, -math.inf)]
         return [moment for moment in moments if self.now <= moment < math.inf]
 
 

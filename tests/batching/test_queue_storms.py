@@ -124,7 +124,9 @@ def test_every_caller_ends_once_rightly_and_in_time(
             "ok",
             "left",
             "deadline",
+            "deadline_too_near",
             "queue_full",
+            "would_be_late",
             "backend_refused",
             "backend_unavailable",
         }

@@ -63,7 +63,7 @@ async def asked(client: Client, path: str, body: object, *more: str) -> tuple[in
     return status, json.loads(text)
 
 
-async def asked_alone(stack: Stack, path: str, body: object) -> tuple[int, Any]:
+async def asked_alone(stack: Stack, path: str, body: object, *more: str) -> tuple[int, Any]:
     """As `asked`, on a connection of its own."""
     async with connected(stack) as client:
-        return await asked(client, path, body)
+        return await asked(client, path, body, *more)

@@ -1,0 +1,91 @@
+"""How long does a batch of so many rows take?
+
+Learned from the batches that were answered, one curve for each kind of request: requests whose tensors have the
+same shapes but for their rows. Pure: `now` is an argument, in seconds.
+
+How it works. Answers are kept by the power of two that their rows come up to, the latest `_KEPT` of each. What is
+usual is their median, so one slow outlier moves it by one rank; what is least is their minimum. One or two answers say
+nothing yet: a model's first batch is often its slowest by far. Between two powers
+it is interpolated by rows, and it never falls with more rows, because that would be noise. Above the largest that
+was seen it is the largest. A power that was not seen for `_FORGET_S` is forgotten, and with it whatever made it slow:
+were it not, a model that was slow once might be refused every request, and so never be seen to be fast again.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+
+__all__ = ["Latency"]
+
+_KEPT = 7
+_ENOUGH = 3
+_FORGET_S = 30.0
+
+
+class _Power:
+    """The latest answers to batches whose rows come up to one power of two."""
+
+    __slots__ = ("_answers", "_fresh_until")
+
+    def __init__(self) -> None:
+        self._answers: deque[tuple[float, int]] = deque(maxlen=_KEPT)
+        self._fresh_until = 0.0
+
+    def note(self, now: float, rows: int, seconds: float) -> None:
+        if now >= self._fresh_until:
+            self._answers.clear()
+        self._answers.append((seconds, rows))
+        self._fresh_until = now + _FORGET_S
+
+    def is_known(self, now: float) -> bool:
+        return now < self._fresh_until and len(self._answers) >= _ENOUGH
+
+    def point(self, rank: Callable[[int], int]) -> tuple[float, float]:
+        """The mean of the rows, and the seconds at one place in the order of their answers."""
+        answers = sorted(self._answers)
+        rows = sum([rows for _, rows in answers]) / len(answers)
+        return rows, answers[rank(len(answers))][0]
+
+
+class Latency:
+    """How long batches of one kind lately took."""
+
+    __slots__ = ("_powers",)
+
+    def __init__(self) -> None:
+        self._powers: dict[int, _Power] = {}
+
+    def note(self, now: float, rows: int, seconds: float) -> None:
+        """A batch of so many rows was answered after so many seconds."""
+        index = max(rows - 1, 0).bit_length()
+        power = self._powers.get(index)
+        if power is None:
+            self._powers[index] = power = _Power()
+            self._powers = dict(sorted(self._powers.items()))
+        power.note(now, rows, seconds)
+
+    def usual_s(self, now: float, rows: int) -> float | None:
+        """What half of such batches take at most, in seconds; None while nothing is known."""
+        return _at(self._curve(now, lambda count: count // 2), rows)
+
+    def least_s(self, now: float, rows: int) -> float:
+        """What no such batch was faster than lately, in seconds; 0 while nothing is known."""
+        return _at(self._curve(now, lambda _count: 0), rows) or 0.0
+
+    def _curve(self, now: float, rank: Callable[[int], int]) -> list[tuple[float, float]]:
+        return [power.point(rank) for power in self._powers.values() if power.is_known(now)]
+
+
+def _at(curve: list[tuple[float, float]], rows: int) -> float | None:
+    """The time of so many rows on a curve of (rows, seconds) by rows, None where it has no point."""
+    below_rows, below_s = 0.0, 0.0
+    for known_rows, seconds in curve:
+        seconds_here = max(seconds, below_s)
+        if rows <= known_rows:
+            if not below_rows:
+                return seconds_here
+            share = (rows - below_rows) / (known_rows - below_rows)
+            return below_s + share * (seconds_here - below_s)
+        below_rows, below_s = known_rows, seconds_here
+    return below_s if curve else None

@@ -1,0 +1,80 @@
+"""Is it worth waiting for more rows before a batch leaves?
+
+Pure: `now` is an argument, in seconds.
+
+A wait can only pay where many rows come soon after an answer, as they do when those who were answered ask again,
+and where a batch costs much beside a row. In traffic that comes at random it never does: the next batch would have
+taken up what is missed, and in the meantime the slot works. So a wait is taken in the `max_delay_s` after an answer only,
+and there only while fewer rows are queued than usually are by its end, and
+
+- those still to come, each spared a batch's time, gain more than all together lose by the wait, or
+- the gateway itself is what everything waits for (`is_pressed`): then the slot's idleness costs nothing, and every
+  batch that need not be sent leaves more of the gateway to the requests.
+
+A lone caller never waits: what is queued after its answer is one row, and that is what it brings.
+"""
+
+from __future__ import annotations
+
+import math
+
+__all__ = ["Patience"]
+
+_WEIGHT_RATIO = 0.2  # of the latest answer, in the mean over all
+
+
+class Patience:
+    """What usually comes soon after an answer.
+
+    Attributes:
+        max_delay_s: How long a wait may be; 0 never waits.
+        is_pressed: Whether the gateway itself is short of time.
+        expected_rows: How many rows of an arm are usually queued, or come, in the `max_delay_s` after an answer, or
+            until the next one. Those that leave meanwhile count.
+        until: The end of the latest such time, in seconds.
+    """
+
+    __slots__ = ("_batch_s", "_rows", "expected_rows", "is_pressed", "max_delay_s", "until")
+
+    def __init__(self, max_delay_s: float) -> None:
+        self.max_delay_s = max_delay_s
+        self.is_pressed = False
+        self.expected_rows = 0.0
+        self.until = -math.inf
+        self._batch_s = 0.0
+        self._rows: int | None = None
+
+    def answered(self, now: float, queued_rows: int, batch_s: float, *, is_waiting: bool) -> None:
+        """A batch was answered.
+
+        Args:
+            now: In seconds.
+            queued_rows: Rows that are queued in the arm.
+            batch_s: How long a batch of `expected_rows` usually takes, in seconds.
+            is_waiting: Whether a batch waits already, which it does no longer for this.
+        """
+        self._learn()
+        if not is_waiting:
+            self.until = now + self.max_delay_s
+        self._rows, self._batch_s = queued_rows, batch_s
+
+    def arrived(self, now: float, rows: int) -> None:
+        """So many rows came."""
+        if self._rows is None:
+            return
+        if now < self.until:
+            self._rows += rows
+        else:
+            self._learn()
+
+    def pays(self, rows: int) -> bool:
+        """Whether to wait until `until` pays, where so many rows are queued in the arm."""
+        missing = self.expected_rows - rows
+        if missing <= 0:
+            return False
+        return self.is_pressed or missing * self._batch_s > self.expected_rows * self.max_delay_s
+
+    def _learn(self) -> None:
+        if self._rows is not None:
+            self.expected_rows += _WEIGHT_RATIO * (self._rows - self.expected_rows)
+            self._rows = None

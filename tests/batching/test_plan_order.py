@@ -1,0 +1,137 @@
+"""Plan: who goes first, and who is told at once that it would be too late."""
+
+from __future__ import annotations
+
+import pytest
+
+from gateway.batching import BatchLimits
+from gateway.batching.entry import HIGH, LOW, NORMAL
+from gateway.errors import DeadlineTooNear, WouldBeLate
+from tests.batching.desk import Desk, ids, taken
+
+
+def test_the_sooner_deadline_goes_first() -> None:
+    desk = Desk(BatchLimits(max_batch_rows=2))
+    later, latest, soon = [desk.offer(deadline=deadline) for deadline in (20.0, 30.0, 10.0)]
+    batch = taken(desk.plan.take(0.0))
+    assert ids(batch) == [soon, later]
+    desk.plan.finish(batch, None)
+    assert desk.take() == [latest]
+
+
+def test_the_line_with_the_soonest_deadline_goes_first() -> None:
+    desk = Desk(BatchLimits(max_in_flight=9))
+    a, b = desk.offer(key="a", deadline=20.0), desk.offer(key="b", deadline=10.0)
+    a_too = desk.offer(key="a", deadline=5.0)
+    assert [desk.take(), desk.take()] == [[a_too, a], [b]]
+
+
+def test_a_line_whose_first_left_goes_by_its_next() -> None:
+    desk = Desk(BatchLimits(max_in_flight=9))
+    soon, later = desk.offer(key="a", deadline=5.0), desk.offer(key="a", deadline=20.0)
+    other = desk.offer(key="b", deadline=10.0)
+    desk.plan.cancel(soon)
+    assert [desk.take(), desk.take()] == [[other], [later]]
+
+
+def test_a_higher_priority_goes_before_a_sooner_deadline() -> None:
+    desk = Desk(BatchLimits(max_batch_rows=1, max_in_flight=9))
+    low = desk.offer(deadline=5.0, priority=LOW)
+    normal = desk.offer(deadline=6.0, priority=NORMAL)
+    high = desk.offer(deadline=7.0, priority=HIGH)
+    assert [desk.take() for _ in range(3)] == [[high], [normal], [low]]
+
+
+def test_one_batch_in_eight_goes_to_the_lowest_priority() -> None:
+    """However many come with a higher one: none starves another."""
+    desk = Desk(BatchLimits(max_batch_rows=2, max_in_flight=99, max_queued_rows=99))
+    low = [desk.offer(priority=LOW) for _ in range(4)]
+    for _ in range(40):
+        desk.offer(priority=HIGH)
+    batches = [desk.take() for _ in range(16)]
+    assert [number for number, batch in enumerate(batches) if batch[0] in low] == [7, 15]
+    assert (batches[7], batches[15]) == (low[:2], low[2:])
+
+
+def test_a_request_that_cannot_be_answered_in_time_is_refused_at_once() -> None:
+    desk = Desk(BatchLimits())
+    desk.learn(0.5)
+    with pytest.raises(DeadlineTooNear) as caught:
+        desk.offer(deadline=0.4)
+    assert caught.value.message == (
+        "the deadline is in 0.400 s, and a batch of 1 rows lately took 0.500 s"
+    )
+    assert desk.plan.is_idle
+    desk.offer(deadline=0.5)
+
+
+def test_once_a_second_one_is_let_through_to_show_whether_that_still_holds() -> None:
+    desk = Desk(BatchLimits())
+    desk.learn(0.5, now=10.0)
+    with pytest.raises(DeadlineTooNear):
+        desk.offer(at=10.9, deadline=11.0)
+    desk.offer(at=11.0, deadline=11.1)
+    with pytest.raises(DeadlineTooNear):
+        desk.offer(at=11.0, deadline=11.1)
+
+
+def test_a_request_behind_too_many_others_is_refused_at_once() -> None:
+    """A slot is free in 0.8 s; then two batches go before its own, of 1 s each."""
+    desk = Desk(BatchLimits(max_batch_rows=4))
+    desk.learn(1.0, rows=4)
+    desk.offer(4)
+    desk.take()
+    for _ in range(8):
+        desk.offer(at=0.2, deadline=3.9)
+    with pytest.raises(WouldBeLate) as caught:
+        desk.offer(at=0.2, deadline=3.9)
+    assert caught.value.message == (
+        "the deadline is in 3.700 s, and the answer would come in about 3.800 s:"
+        " 8 rows go before it, and 1 batches are at the backend"
+    )
+    assert caught.value.retry_after_s == pytest.approx(0.1)
+
+
+def test_what_has_more_time_is_not_ahead() -> None:
+    desk = Desk(BatchLimits(max_batch_rows=1))
+    desk.learn(1.0)
+    for _ in range(50):
+        desk.offer(deadline=1000.0)
+    hasty = desk.offer(deadline=1.5)
+    assert desk.take() == [hasty]
+
+
+def test_who_is_late_when_its_batch_would_leave_is_left_out() -> None:
+    """Two have 1 s left, and no batch lately took less than 2: the third goes without them."""
+    desk = Desk(BatchLimits(max_batch_rows=4, max_in_flight=1))
+    desk.offer()
+    batch = taken(desk.plan.take(0.0))
+    late = [desk.offer(deadline=11.0), desk.offer(deadline=10.5)]
+    fine = desk.offer(deadline=99.0)
+    _learn_two_seconds(desk)
+    desk.plan.finish(batch, 2.0, 10.0)
+    assert desk.take(10.0) == [fine]
+    told = desk.plan.expire(10.0)
+    assert [entry.id for entry in told] == [late[1], late[0]]
+    assert [entry.needed_s for entry in told] == [2.0, 2.0]
+    assert not desk.plan.cancel(late[0])
+
+
+def test_when_all_of_a_line_are_late_the_next_goes() -> None:
+    desk = Desk(BatchLimits(max_batch_rows=4, max_in_flight=1))
+    desk.offer()
+    batch = taken(desk.plan.take(0.0))
+    late = desk.offer(deadline=11.0)
+    fine = desk.offer(key="b", deadline=99.0)
+    _learn_two_seconds(desk)
+    desk.plan.finish(batch, 2.0, 10.0)
+    assert desk.take(10.0) == [fine]
+    assert desk.plan.wake_at() == float("-inf")
+    assert [entry.id for entry in desk.plan.expire(10.0)] == [late]
+
+
+def _learn_two_seconds(desk: Desk) -> None:
+    line = desk.plan._lines.line_for(desk.entry().key)
+    assert line is not None
+    for _ in range(2):
+        line.latency.note(10.0, 1, 2.0)

@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["ROOT", "Running", "cpu_seconds", "free_port", "running", "wait_for_http"]
+__all__ = ["ROOT", "Running", "cpu_seconds", "free_port", "pause", "running", "wait_for_http"]
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 START_S = 120.0
@@ -83,12 +83,12 @@ def wait_for_http(url: str, server: Running) -> None:
         except (urllib.error.URLError, ConnectionError, TimeoutError):
             server_is_up = server.process.poll() is None
             if server_is_up:
-                _pause(0.1)
+                pause(0.1)
     tail = server.log.read_text(errors="replace")[-2000:]
     sys.exit(f"{server.name} did not answer at {url}:\n{tail}")
 
 
-def _pause(seconds: float) -> None:
+def pause(seconds: float) -> None:
     """Look again a little later; a child that starts tells nobody when it is done."""
     listening, silent = socket.socketpair()
     with listening, silent:  # a closed one would wake the other at once

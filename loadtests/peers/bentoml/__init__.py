@@ -1,0 +1,1 @@
+"""BentoML with a model of the store."""

@@ -1,0 +1,31 @@
+"""The service that `bentoml serve` loads; which model, and how it is batched, comes in variables."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import Any
+
+import bentoml
+
+from loadtests.peers.served import rows_of
+
+MODEL = os.environ["PEER_MODEL"]
+SETTINGS = json.loads(os.environ["PEER_SETTINGS"])
+
+
+@bentoml.service(workers=1, traffic={"timeout": 60})
+class Served:
+    """One worker; requests that wait are joined along their list."""
+
+    def __init__(self) -> None:
+        self._answer = rows_of(MODEL)
+
+    @bentoml.api(  # type: ignore[untyped-decorator]
+        batchable=True,
+        max_batch_size=SETTINGS["max_batch_size"],
+        max_latency_ms=SETTINGS["max_latency_ms"],
+    )
+    def predict(self, rows: list[dict[str, Any]]) -> list[list[float]]:
+        """One batch."""
+        return self._answer(rows)

@@ -1,0 +1,1 @@
+"""LitServe with a model of the store."""

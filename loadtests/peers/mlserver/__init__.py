@@ -1,0 +1,1 @@
+"""MLServer with a model of the store."""

@@ -1,0 +1,1 @@
+"""mosec with a model of the store."""

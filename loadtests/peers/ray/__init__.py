@@ -1,0 +1,1 @@
+"""Ray Serve with a model of the store."""

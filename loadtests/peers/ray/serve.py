@@ -1,0 +1,46 @@
+"""Ray Serve with one model: `serve.py MODEL PORT SETTINGS`, the settings as JSON."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+from typing import Any
+
+import ray
+from ray import serve
+from starlette.requests import Request
+
+from loadtests.peers.served import Row, rows_of
+
+MODEL, PORT, SETTINGS = sys.argv[1], int(sys.argv[2]), json.loads(sys.argv[3])
+
+
+class Served:
+    """One replica; requests that wait for `_batch` are joined into a list."""
+
+    def __init__(self, model: str) -> None:
+        self._answer = rows_of(model)
+
+    @serve.batch(  # type: ignore[untyped-decorator]  # not in the gateway's environment, where mypy runs
+        max_batch_size=SETTINGS["max_batch_size"],
+        batch_wait_timeout_s=SETTINGS["batch_wait_timeout_s"],
+    )
+    async def _batch(self, rows: list[Row]) -> list[list[float]]:
+        return self._answer(rows)
+
+    async def __call__(self, request: Request) -> dict[str, Any]:
+        """One request."""
+        return {"y": await self._batch(await request.json())}
+
+
+if __name__ == "__main__":
+    ray.init(include_dashboard=False, num_cpus=2, log_to_driver=False)
+    serve.start(http_options={"host": "127.0.0.1", "port": PORT})
+    deployed = serve.deployment(
+        num_replicas=1, max_ongoing_requests=SETTINGS["max_ongoing_requests"]
+    )(Served)
+    serve.run(deployed.bind(MODEL), route_prefix="/predict")
+    signal.sigwait({signal.SIGTERM, signal.SIGINT})
+    serve.shutdown()
+    ray.shutdown()

@@ -1,0 +1,1 @@
+"""Tandem itself, as it is shipped: the gateway and the torch server."""

@@ -1,0 +1,74 @@
+"""How is Tandem started and asked? The gateway and the torch server, as shipped; both count."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from loadtests.bench.processes import ROOT, free_port
+from loadtests.peers.forms import TFS
+from loadtests.peers.peer import Command, Peer, Start
+
+__all__ = ["PEER", "gateway"]
+
+_CONFIG = """
+[listen]
+rest = "127.0.0.1:{rest}"
+grpc = "127.0.0.1:{grpc}"
+admin = "127.0.0.1:{admin}"
+[backends.served]
+kind = "{kind}"
+address = "127.0.0.1:{backend}"
+[models.{model}.arms.served]
+backend = "served"
+[models.{model}.batching]
+{batching}
+"""
+
+
+def gateway(start: Start, *, kind: str, port: int) -> Command:
+    """A gateway in front of one backend of this kind, whose gRPC is at `port`; the settings are its batching's."""
+    batching = "\n".join(f"{name} = {json.dumps(value)}" for name, value in start.settings.items())
+    config = start.scratch / "tandem.toml"
+    config.write_text(
+        _CONFIG.format(
+            model=start.model,
+            rest=start.port,
+            grpc=free_port(),
+            admin=free_port(),
+            kind=kind,
+            backend=port,
+            batching=batching,
+        )
+    )
+    return Command([ROOT / ".venv" / "bin" / "tandem", "serve", config])
+
+
+def _commands(start: Start) -> Sequence[Command]:
+    grpc = free_port()
+    torch: list[str | Path] = [
+        ROOT / ".venv-torch" / "bin" / "python",
+        "-m",
+        "serving.torch_server",
+    ]
+    torch += ["--model-store", ROOT / "model_store", "--models", start.model]
+    torch += ["--rest", f"127.0.0.1:{free_port()}", "--grpc", f"127.0.0.1:{grpc}"]
+    return [Command(torch), gateway(start, kind="oip", port=grpc)]
+
+
+PEER = Peer(
+    name="tandem",
+    title="Tandem",
+    version=("tandem-gateway", ".venv"),
+    form=TFS,
+    path="/v1/models/{model}:predict",
+    settings={
+        "recommended": {"iris": {}, "minilm": {}},
+        "tuned": {
+            "iris": {"max_in_flight": 2, "max_batch_rows": 32, "max_delay_ms": 1},
+            "minilm": {"max_batch_rows": 16},
+        },
+    },
+    commands=_commands,
+)

@@ -1,0 +1,1 @@
+"""The real TensorFlow Serving, where its binary is at hand: by itself, and behind Tandem."""

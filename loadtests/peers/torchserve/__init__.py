@@ -1,0 +1,1 @@
+"""TorchServe with a model of the store."""

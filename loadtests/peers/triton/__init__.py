@@ -1,0 +1,1 @@
+"""Triton with a model of the store."""

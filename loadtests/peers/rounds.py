@@ -134,7 +134,7 @@ def _rates(server: str, figures: Figures, shares: Sequence[float]) -> Mapping[st
     rates = {f"{share:g} of {server}": share * own for share in shares}
     if server == US:
         rates |= {half_of(p): figures.capacity(p) / 2 for p in figures.servers() if p != US}
-    return rates
+    return {what: rate for what, rate in rates.items() if rate}
 
 
 def _offline(model: Model, options: Options) -> tuple[Questions, Row]:

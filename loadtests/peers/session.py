@@ -146,8 +146,8 @@ class Session:
             "connections": loop.connections,
             "round": loop.round,
             "per_s": found.per_s,
-            "p50_ms": found.p50_ms,
-            "p99_ms": found.p99_ms,
+            "p50_ms": found.p50_ms if found.requests else None,
+            "p99_ms": found.p99_ms if found.requests else None,
             "errors": found.errors,
             "cpu_us": used_s / max(found.requests, 1) * 1e6,
         }

@@ -43,7 +43,10 @@ if __name__ == "__main__":
         max_batch_size=SETTINGS["max_batch_size"], batch_timeout=SETTINGS["batch_timeout_s"]
     )
     server = litserve.LitServer(
-        api, accelerator="cpu", timeout=60, fast_queue=SETTINGS["fast_queue"]
+        api,
+        accelerator="cpu",
+        timeout=SETTINGS.get("timeout_s", 60),
+        fast_queue=SETTINGS["fast_queue"],
     )
     server.run(
         host="127.0.0.1",

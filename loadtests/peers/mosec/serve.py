@@ -46,7 +46,7 @@ if __name__ == "__main__":
     os.environ |= {
         "MOSEC_ADDRESS": "127.0.0.1",
         "MOSEC_PORT": PORT,
-        "MOSEC_TIMEOUT": "60000",
+        "MOSEC_TIMEOUT": str(int(SETTINGS.get("timeout_s", 60) * 1000)),
         "MOSEC_LOG_LEVEL": "warning",
     }
     runtime = Runtime(

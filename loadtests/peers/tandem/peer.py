@@ -25,11 +25,23 @@ backend = "served"
 [models.{model}.batching]
 {batching}
 """
+_SEQUENCE = """
+[models.minilm.sequence]
+buckets = [{buckets}]
+min_length = 2
+[models.minilm.sequence.inputs.input_ids]
+[models.minilm.sequence.inputs.attention_mask]
+"""
 
 
 def gateway(start: Start, *, kind: str, port: int) -> Command:
-    """A gateway in front of one backend of this kind, whose gRPC is at `port`; the settings are its batching's."""
-    batching = "\n".join(f"{name} = {json.dumps(value)}" for name, value in start.settings.items())
+    """A gateway in front of one backend of this kind, whose gRPC is at `port`.
+
+    The settings are its batching's, but `buckets`, the bounds of lengths that share batches.
+    """
+    settings = dict(start.settings)
+    buckets = settings.pop("buckets", None)
+    batching = "\n".join(f"{name} = {json.dumps(value)}" for name, value in settings.items())
     config = start.scratch / "tandem.toml"
     config.write_text(
         _CONFIG.format(
@@ -41,6 +53,7 @@ def gateway(start: Start, *, kind: str, port: int) -> Command:
             backend=port,
             batching=batching,
         )
+        + ("" if buckets is None else _SEQUENCE.format(buckets=buckets))
     )
     return Command([ROOT / ".venv" / "bin" / "tandem", "serve", config])
 
@@ -64,10 +77,10 @@ PEER = Peer(
     form=TFS,
     path="/v1/models/{model}:predict",
     settings={
-        "recommended": {"iris": {}, "minilm": {}},
+        "recommended": {"iris": {}, "minilm": {"buckets": "16, 32, 64, 128"}},
         "tuned": {
             "iris": {"max_in_flight": 2, "max_batch_rows": 32, "max_delay_ms": 1},
-            "minilm": {"max_batch_rows": 16},
+            "minilm": {"buckets": "16, 32, 64, 96, 128", "max_batch_rows": 16},
         },
     },
     commands=_commands,

@@ -75,8 +75,11 @@ def peers(binary: Path) -> tuple[Peer, Peer]:
             form=TFS,
             path="/v1/models/{model}:predict",
             settings={
-                "recommended": {"iris": {}, "minilm": {}},
-                "tuned": {"iris": {"max_in_flight": 1}, "minilm": {"max_batch_rows": 16}},
+                "recommended": {"iris": {}, "minilm": {"buckets": "16, 32, 64, 128"}},
+                "tuned": {
+                    "iris": {"max_in_flight": 2},
+                    "minilm": {"buckets": "16, 32, 64, 96, 128", "max_batch_rows": 16},
+                },
             },
             commands=behind,
         ),

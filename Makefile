@@ -31,7 +31,7 @@ TORCH_LOCK := serving/torch_server/requirements$(if $(filter gpu,$(TORCH)),.gpu)
 TORCH_BACKEND := $(if $(UV_FIND_LINKS)$(filter gpu,$(TORCH)),,--torch-backend cpu)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup store test test-fast test-peers check lint format demo up lock k8s-validate clean
+.PHONY: help setup store test test-fast test-peers bench-peers check lint format demo up lock k8s-validate clean
 
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 15
@@ -122,6 +122,10 @@ lint: setup ## formatting, ruff, types, layers
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo
+
+bench-peers: setup store ## Tandem beside seven other servers, each installed first; a quarter of an hour (ARGS=--no-save)
+	@loadtests/peers/install.sh
+	@$(BIN)/python -m loadtests.peers $(ARGS)
 
 check: lint test ## what CI runs
 

@@ -11,6 +11,7 @@ import numpy as np
 import orjson
 import pytest
 
+from gateway.control.source import load as read_config
 from loadtests.answers import Tolerance
 from loadtests.bench.processes import Running
 from loadtests.open_loop import Answer
@@ -18,11 +19,12 @@ from loadtests.peers.catalogue import PEERS
 from loadtests.peers.figures import Figures
 from loadtests.peers.forms import OIP, PLAIN, ROWS, TFS, Form
 from loadtests.peers.judge import judge
-from loadtests.peers.peer import VARIANTS, Model
+from loadtests.peers.peer import VARIANTS, Model, Start, Variant
 from loadtests.peers.processes import Family
 from loadtests.peers.questions import LENGTHS, Questions, padded, questions
 from loadtests.peers.section import section
 from loadtests.peers.targets import half_of, targets
+from loadtests.peers.tfserving import peer as tfserving
 from loadtests.results import FOLDER, Row, load, rendered, save
 from model_store.manifest import versions
 
@@ -192,6 +194,38 @@ def test_every_peer_is_set_for_every_model_in_both_ways() -> None:
         assert set(peer.settings) == set(VARIANTS), peer.name
         for models in peer.settings.values():
             assert set(models) == set(MODELS), peer.name
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("model", MODELS)
+def test_tandem_is_told_what_it_understands(tmp_path: Path, model: Model, variant: Variant) -> None:
+    for peer in (PEERS["tandem"], tfserving.peers(Path("tensorflow_model_server"))[1]):
+        start = Start(model, peer.settings[variant][model], 8080, tmp_path)
+        backend, ours = peer.commands(start)
+        config = read_config(Path(ours.argv[-1]))
+        assert config.listen.rest == "127.0.0.1:8080"
+        assert set(config.models) == {model}
+        (served,) = config.backends.values()
+        assert any(str(served.address).split(":")[1] in str(part) for part in backend.argv)
+        assert bool(config.models[model].sequence.inputs) == (model == "minilm")
+
+
+def test_tensorflow_serving_is_left_out_without_its_binary() -> None:
+    assert not {"tfserving", "tandem-tfserving"} & set(PEERS)
+    (got,) = [target for target in targets([]) if "TF Serving" in target.what]
+    assert got.outcome == "not measured"
+
+
+def test_tensorflow_serving_batches_where_it_is_told_to(tmp_path: Path) -> None:
+    peer, _ = tfserving.peers(Path("tensorflow_model_server"))
+    plain, batching = (
+        peer.commands(Start("iris", peer.settings[variant]["iris"], 8501, tmp_path))[0].argv
+        for variant in VARIANTS
+    )
+    assert "--rest_api_port=8501" in plain
+    assert set(map(str, batching)) >= {"--enable_batching=true", "--rest_api_port=8501"}
+    assert "--enable_batching=true" not in plain
+    assert "max_batch_size { value: 64 }" in (tmp_path / "batching.config").read_text()
 
 
 def test_a_family_ends_with_all_that_it_started(tmp_path: Path) -> None:

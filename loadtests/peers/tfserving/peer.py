@@ -7,6 +7,7 @@ without it.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from loadtests.bench.processes import ROOT, free_port
@@ -16,71 +17,74 @@ from loadtests.peers.tandem.peer import gateway
 
 __all__ = ["peers"]
 
-_ENVIRONMENT = ".venv-tf"  # has its messages, whose version is that of the sources
-_MODEL = """model_config_list {{
+_MODELS = """model_config_list {{
   config {{ name: "{model}" base_path: "{path}" model_platform: "tensorflow" }}
 }}
+"""
+_BATCHING = """max_batch_size {{ value: {max_batch_size} }}
+batch_timeout_micros {{ value: {batch_timeout_us} }}
 """
 
 
 def peers(binary: Path) -> tuple[Peer, Peer]:
     """TensorFlow Serving by itself, and with Tandem in front of it."""
-
-    def serving(start: Start, *, grpc: int, rest: int, batching: bool) -> Command:
-        config = start.scratch / "models.config"
-        path = ROOT / "model_store" / start.model
-        config.write_text(_MODEL.format(model=start.model, path=path))
-        argv: list[str | Path] = [binary, f"--model_config_file={config}", f"--port={grpc}"]
-        argv += [f"--rest_api_port={rest}", "--rest_api_num_threads=16"]
-        argv += ["--tensorflow_intra_op_parallelism=1", "--tensorflow_inter_op_parallelism=1"]
-        if batching:
-            parameters = start.scratch / "batching.config"
-            parameters.write_text(
-                f"max_batch_size {{ value: {start.settings['max_batch_size']} }}\n"
-                f"batch_timeout_micros {{ value: {start.settings['batch_timeout_us']} }}\n"
-            )
-            argv += ["--enable_batching=true", f"--batching_parameters_file={parameters}"]
-        return Command(argv)
-
-    def alone(start: Start) -> Sequence[Command]:
-        batching = "max_batch_size" in start.settings
-        return [serving(start, grpc=free_port(), rest=start.port, batching=batching)]
-
-    def behind(start: Start) -> Sequence[Command]:
-        grpc = free_port()
-        backend = serving(start, grpc=grpc, rest=free_port(), batching=False)
-        return [backend, gateway(start, kind="tfserving", port=grpc)]
-
-    return (
-        Peer(
-            name="tfserving",
-            title="TensorFlow Serving",
-            version=("tensorflow-serving-api", _ENVIRONMENT),
-            form=TFS,
-            path="/v1/models/{model}:predict",
-            # Without batching it is at its fastest with iris. With it, it batches rows of one length only.
-            settings={
-                "recommended": {"iris": {}, "minilm": {}},
-                "tuned": {
-                    "iris": {"max_batch_size": 64, "batch_timeout_us": 0},
-                    "minilm": {"max_batch_size": 16, "batch_timeout_us": 0, "client_pads_to": 32},
-                },
+    alone = Peer(
+        name="tfserving",
+        title="TensorFlow Serving",
+        version=("tensorflow-serving-api", ".venv-tf"),  # its messages, of the same sources
+        form=TFS,
+        path="/v1/models/{model}:predict",
+        # Without batching it is at its fastest with iris. With it, it batches rows of one length only.
+        settings={
+            "recommended": {"iris": {}, "minilm": {}},
+            "tuned": {
+                "iris": {"max_batch_size": 64, "batch_timeout_us": 0},
+                "minilm": {"max_batch_size": 16, "batch_timeout_us": 0, "client_pads_to": 32},
             },
-            commands=alone,
-        ),
-        Peer(
-            name="tandem-tfserving",
-            title="Tandem in front of TensorFlow Serving",
-            version=("tandem-gateway", ".venv"),
-            form=TFS,
-            path="/v1/models/{model}:predict",
-            settings={
-                "recommended": {"iris": {}, "minilm": {"buckets": "16, 32, 64, 128"}},
-                "tuned": {
-                    "iris": {"max_in_flight": 2},
-                    "minilm": {"buckets": "16, 32, 64, 96, 128", "max_batch_rows": 16},
-                },
-            },
-            commands=behind,
-        ),
+        },
+        commands=partial(_alone, binary),
     )
+    behind = Peer(
+        name="tandem-tfserving",
+        title="Tandem in front of TensorFlow Serving",
+        version=("tandem-gateway", ".venv"),
+        form=TFS,
+        path="/v1/models/{model}:predict",
+        settings={
+            "recommended": {"iris": {}, "minilm": {"buckets": "16, 32, 64, 128"}},
+            "tuned": {
+                "iris": {"max_in_flight": 2},
+                "minilm": {"buckets": "16, 32, 64, 96, 128", "max_batch_rows": 16},
+            },
+        },
+        commands=partial(_behind, binary),
+    )
+    return alone, behind
+
+
+def _alone(binary: Path, start: Start) -> Sequence[Command]:
+    argv = _serving(binary, start, grpc=free_port(), rest=start.port)
+    if "max_batch_size" in start.settings:
+        parameters = start.scratch / "batching.config"
+        parameters.write_text(_BATCHING.format(**start.settings))
+        argv += ["--enable_batching=true", f"--batching_parameters_file={parameters}"]
+    return [Command(argv)]
+
+
+def _behind(binary: Path, start: Start) -> Sequence[Command]:
+    grpc = free_port()
+    argv = _serving(binary, start, grpc=grpc, rest=free_port())
+    return [Command(argv), gateway(start, kind="tfserving", port=grpc)]
+
+
+def _serving(binary: Path, start: Start, *, grpc: int, rest: int) -> list[str | Path]:
+    config = start.scratch / "models.config"
+    path = ROOT / "model_store" / start.model
+    config.write_text(_MODELS.format(model=start.model, path=path))
+    argv: list[str | Path] = [binary, f"--model_config_file={config}", f"--port={grpc}"]
+    argv += [f"--rest_api_port={rest}", "--rest_api_num_threads=16"]
+    return [
+        *argv,
+        "--tensorflow_intra_op_parallelism=1",
+        "--tensorflow_inter_op_parallelism=1",
+    ]

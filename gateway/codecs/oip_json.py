@@ -59,7 +59,7 @@ _ALL_JSON, _ALL_BINARY = OutputForm(binary=False), OutputForm(binary=True)
 
 
 def decode_request(
-    body: bytes, header_length: int | None, *, model: str, version: str | None
+    body: RawBytes, header_length: int | None, *, model: str, version: str | None
 ) -> tuple[InferRequest, OutputForm]:
     """A client's infer request, and the form in which it wants the outputs.
 
@@ -74,8 +74,8 @@ def decode_request(
         InvalidRequest: the body cannot be read or contradicts itself.
         Unsupported: shared memory, or classification.
     """
-    document, rest = _open(body, header_length)
-    words = _booleans_in(body, len(body) - len(rest))
+    document, text, rest = _open(body, header_length)
+    words = text.count(b"true") + text.count(b"false")  # at least as many as it has booleans
     return request_of(document, rest, words, model=model, version=version)
 
 
@@ -153,7 +153,7 @@ def decode_response(body: bytes, header_length: int | None) -> InferResponse:
     Raises:
         InvalidRequest: the body cannot be read or contradicts itself.
     """
-    document, rest = _open(body, header_length)
+    document, _, rest = _open(body, header_length)
     model = _read_text(document, "model_name")
     return InferResponse(
         model=model,
@@ -184,22 +184,18 @@ def encode_response(response: InferResponse, form: OutputForm) -> tuple[bytes, i
     return b"".join(parts), header_length
 
 
-def _open(body: bytes, header_length: int | None) -> tuple[dict[str, object], memoryview]:
-    """The JSON object at the beginning of a body, and the bytes after it."""
+def _open(body: RawBytes, header_length: int | None) -> tuple[dict[str, object], bytes, memoryview]:
+    """The JSON object at the beginning of a body, its text, and the bytes after it."""
     length = len(body) if header_length is None else header_length
     if header_length is not None and not 0 < length <= len(body):
         raise InvalidRequest(
             f"inference header size should be in range (0, {len(body)}), got: {length}"
         )
-    document = load(body if length == len(body) else body[:length])
+    text = bytes(body[:length])
+    document = load(text)
     if not isinstance(document, dict):
         raise InvalidRequest(f"the body: got {seen(document)}, wanted an object")
-    return document, memoryview(body)[length:]
-
-
-def _booleans_in(body: bytes, end: int) -> int:
-    """At least as many as are in the JSON text before `end`: each takes one of these words."""
-    return body.count(b"true", 0, end) + body.count(b"false", 0, end)
+    return document, text, memoryview(body)[length:]
 
 
 def _parts(

@@ -12,7 +12,7 @@ import math
 
 import numpy as np
 
-from gateway.codecs.raw import decode_raw, objects
+from gateway.codecs.raw import RawBytes, decode_raw, objects
 from gateway.errors import InvalidRequest
 from gateway.messages import InferRequest
 from gateway.tensors import DTYPES, Array, Signature, Tensor, TensorSpec
@@ -21,7 +21,7 @@ __all__ = ["decode_raw_request"]
 
 
 def decode_raw_request(
-    body: bytes, signature: Signature, *, model: str, version: str | None
+    body: RawBytes, signature: Signature, *, model: str, version: str | None
 ) -> InferRequest:
     """The request that the bytes of the model's only input make.
 
@@ -46,7 +46,7 @@ def decode_raw_request(
     )
 
 
-def _element(body: bytes, spec: TensorSpec, model: str) -> Array:
+def _element(body: RawBytes, spec: TensorSpec, model: str) -> Array:
     declared = (1,) if spec.shape is None else spec.shape
     shape = tuple([1 if dim == -1 else dim for dim in declared])
     if math.prod(shape) != 1:
@@ -55,7 +55,7 @@ def _element(body: bytes, spec: TensorSpec, model: str) -> Array:
             f" for input {spec.name!r}",
             path="inputs[0].shape",
         )
-    return objects([body], shape, "inputs[0]")
+    return objects([bytes(body)], shape, "inputs[0]")
 
 
 def _shape(spec: TensorSpec, size: int, what: str, *, has_rows: bool) -> tuple[int, ...]:

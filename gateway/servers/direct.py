@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine, Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from gateway.answering import Answer, Pending
 from gateway.errors import CallerLeft, GatewayError
@@ -38,6 +38,8 @@ _UNUSUAL = frozenset(
         "transfer-encoding",
     )
 )
+_RAW = b"inference-header-content-length"  # all but little of the body is bytes of tensors
+_RAW_BYTES = 8 * 1024 * 1024  # of such a body, most of which is only looked at
 
 
 class Client(Protocol):
@@ -82,19 +84,48 @@ class DirectRoutes:
             return None
         return Head(dialect, endpoint, path, headers, Known())
 
-    def begin(self, head: Head, body: bytes, client: Client) -> Errand | None:
+    def hold(self, head: Head, size: int) -> Exchange | None:
+        """The exchange of a request whose large body can be read here; its bytes are held already.
+
+        None also where there is little room: who only says that a body will come shall not keep off those
+        who send one.
+        """
+        desk = self._desk
+        if (
+            size > self._most_bytes(head)
+            or 2 * (desk.held_bytes + size) > desk.limits.max_bytes_in_flight
+        ):
+            return None
+        exchange = desk.open(head.dialect, "")
+        exchange.hold(size)
+        return exchange
+
+    def begin(
+        self,
+        head: Head,
+        body: bytes | memoryview,
+        client: Client,
+        held: Exchange | None = None,
+    ) -> Errand | None:
         """Serve a request; None, and nothing is done, if its body cannot be read here.
 
         It may have been answered when this returns. Until it is, its client may leave: see `Errand.abandon`.
         """
         desk = self._desk
-        if len(body) > min(desk.limits.max_body_bytes, HEAVY_BYTES):
+        size = len(body)
+        if held is not None:
+            exchange = held
+            exchange.started = desk.clock()
+        elif size > min(desk.limits.max_body_bytes, HEAVY_BYTES) and size > self._most_bytes(head):
             return None
-        exchange = desk.open(head.dialect, "")
+        else:
+            exchange = desk.open(head.dialect, "")
         errand = Errand(desk, head.endpoint, exchange, client)
         try:
-            exchange.hold(len(body))
-            call = Call("POST", head.path, head.headers, body, head.known)
+            if held is None:
+                exchange.hold(size)
+            # Where it is held, the endpoint reads views as well.
+            call = Call("POST", head.path, head.headers, cast("bytes", body), head.known)
             question = head.endpoint.begin(exchange, call)
             if question is None:
                 exchange.release()
@@ -107,6 +138,10 @@ class DirectRoutes:
             _name_target(exchange, head)
             errand.refuse(internal(error))
         return errand
+
+    def _most_bytes(self, head: Head) -> int:
+        is_raw = head.dialect == "oip_rest" and _RAW in head.headers.raw
+        return min(self._desk.limits.max_body_bytes, _RAW_BYTES if is_raw else HEAVY_BYTES)
 
 
 def _name_target(exchange: Exchange, head: Head) -> None:

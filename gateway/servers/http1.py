@@ -16,7 +16,7 @@ from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from gateway.servers.http1_bounds import MAX_QUEUED, Manners
 from gateway.servers.http1_cycle import ANSWER, Cycle
-from gateway.servers.http1_direct import DirectConnection
+from gateway.servers.http1_direct import END, DirectConnection
 
 __all__ = ["MAX_HEAD_BYTES", "BoundedProtocol", "Manners"]
 
@@ -49,7 +49,8 @@ class BoundedProtocol(DirectConnection):
         self._is_large_read = len(data) > MAX_HEAD_BYTES
         is_amid = self._is_arriving
         try:
-            self.parser.feed_data(data)
+            rest = self._parse_head(data) if self._is_large_read and not is_amid else data
+            self.parser.feed_data(rest)
         except httptools.HttpParserError:
             self._refuse(*self._complaint)
         except httptools.HttpParserUpgrade as upgrade:
@@ -57,9 +58,21 @@ class BoundedProtocol(DirectConnection):
         if self._is_arriving:
             self._bound_arrival(data)
         begun = self._begun
-        if begun is not None and not self._awaits_little(begun):
-            self._begun = None
-            self._begin(begun, data, is_amid=is_amid)
+        if begun is None:
+            return
+        if begun.more_body and (self._awaits_little(begun) or self._takes_in(begun, begun.body)):
+            return
+        self._begun = None
+        self._begin(begun, data, is_amid=is_amid)
+
+    def _parse_head(self, data: bytes) -> bytes | memoryview:
+        """Parse what may be no more than the head, and give back what is still to be parsed."""
+        end = data.find(END) + len(END)
+        if end < len(END):
+            return data
+        self.parser.feed_data(data[:end])
+        rest = memoryview(data)[end:]
+        return b"" if self._begun is not None and self._takes_in(self._begun, rest) else rest
 
     def _decline_upgrade(self, rest: bytes) -> None:
         """Read the request again without its wish to upgrade: the parser would skip its body."""
@@ -69,8 +82,7 @@ class BoundedProtocol(DirectConnection):
         version = self.parser.get_http_version().encode()
         lines = [b"%b %b HTTP/%b" % (self.parser.get_method(), self.url, version)]
         lines += [b"%b: %b" % header for header in self.headers if header[0] != b"upgrade"]
-        self.parser = httptools.HttpRequestParser(self)
-        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn's
+        self._parse_anew()
         try:
             self.parser.feed_data(b"\r\n".join([*lines, b"", rest]))
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):

@@ -11,20 +11,28 @@ import asyncio
 from collections.abc import Coroutine, Mapping, Sequence
 from typing import Any, Protocol
 
+import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from gateway.servers.http1_bounds import BoundedConnection
 from gateway.servers.http1_cycle import APART_BYTES, Cycle, LazyEvent
+from gateway.servers.http1_intake import INTAKE_BYTES, Intake
 
-__all__ = ["DirectConnection", "DirectCycle", "Shortcut"]
+__all__ = ["END", "DirectConnection", "DirectCycle", "Shortcut"]
 
 _MAX_KEPT_BYTES = 4096  # of a head, for each connection
 _MAX_AWAITED_BYTES = 16 * 1024  # of a body, before it is accounted for
-_END = b"\r\n\r\n"
+_MAX_DIGITS = 19
+END = b"\r\n\r\n"
+"""What a head ends with."""
 
 
 class _Errand(Protocol):
     def abandon(self) -> None: ...
+
+
+class _Held(Protocol):
+    def release(self) -> None: ...
 
 
 class _Reply(Protocol):
@@ -48,7 +56,13 @@ class Shortcut(Protocol):
         """What it makes of a request's head, None if the request is the application's."""
         ...
 
-    def begin(self, head: Any, body: bytes, client: Any) -> _Errand | None:
+    def hold(self, head: Any, size: int) -> _Held | None:
+        """Room for a large body of a request with such a head; None if it is the application's to take."""
+        ...
+
+    def begin(
+        self, head: Any, body: bytes | memoryview, client: Any, held: Any = None
+    ) -> _Errand | None:
         """Serve a request; None, and nothing is done, if it is the application's after all."""
         ...
 
@@ -109,6 +123,7 @@ class DirectConnection(BoundedConnection):
     shortcut: Shortcut | None = None
     _kept: _Kept | None = None
     _own_lines: tuple[object, bytes] = (None, b"")
+    _is_taking_in = False
 
     def _is_again(self, data: bytes) -> bool:
         """Whether this piece is a request with the head of the one before, and was given to the shortcut."""
@@ -142,29 +157,74 @@ class DirectConnection(BoundedConnection):
 
     def _awaits_little(self, cycle: Cycle) -> bool:
         """Whether the rest of a small body is still to come: many clients send it apart from the head."""
-        if self.shortcut is None or not cycle.more_body or cycle.waiting_for_100_continue:
+        if self.shortcut is None or cycle.waiting_for_100_continue:
             return False
         if cycle.scope["method"] != "POST":  # its application may not wait for a body at all
             return False
-        declared = [value for name, value in cycle.scope["headers"] if name == b"content-length"]
-        return len(declared) == 1 and int(declared[0][:9]) <= _MAX_AWAITED_BYTES
+        return 0 <= _declared_bytes(cycle) <= _MAX_AWAITED_BYTES
 
     def _is_whole(self, cycle: Cycle) -> bool:
+        return not (cycle.more_body or self._is_arriving) and self._is_next(cycle)
+
+    def _is_next(self, cycle: Cycle) -> bool:
+        """Whether nothing but this request is to be answered before the connection goes on as usual."""
         return (
-            not (cycle.more_body or cycle.disconnected or self.pipeline or self._refusal)
+            not (cycle.disconnected or self.pipeline or self._refusal)
             and cycle.keep_alive
             and self.cycle is cycle
-            and not (self._is_arriving or self.flow.write_paused)
+            and not self.flow.write_paused
         )
 
-    def _take(self, head: object, body: bytes) -> bool:
+    def _takes_in(self, cycle: Cycle, first: bytes | memoryview) -> bool:
+        """Whether the rest of a large body, of which `first` is here, goes straight to its place.
+
+        Until it is there, its request has begun and nobody serves it, as with a small one.
+        """
+        if self._is_taking_in:
+            return True
+        size = _declared_bytes(cycle)
+        if self.shortcut is None or size < INTAKE_BYTES or len(first) >= size:
+            return False
+        head = self.shortcut.read(cycle.scope) if self._is_next(cycle) else None
+        held = None if head is None else self.shortcut.hold(head, size)
+        if held is None:
+            return False
+        self._is_taking_in = True
+
+        def end(body: memoryview | None) -> None:
+            self._is_taking_in = False
+            if body is None or self._begun is not cycle:
+                held.release()
+            else:
+                self._taken_in(cycle, (head, body, held))
+
+        self.transport.set_protocol(Intake(self, first, size, on_end=end))
+        return True
+
+    def _taken_in(self, cycle: Cycle, request: tuple[object, memoryview, _Held]) -> None:
+        head, body, held = request
+        self._begun = None
+        self._is_arriving = cycle.more_body = False
+        self._stop_timer()
+        self._parse_anew()  # it has not seen the body
+        if self._is_next(cycle) and self._take(head, body, held):
+            return
+        held.release()
+        cycle.body = bytes(body)
+        self._start(cycle)
+
+    def _parse_anew(self) -> None:
+        self.parser = httptools.HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn's
+
+    def _take(self, head: object, body: bytes | memoryview, held: _Held | None = None) -> bool:
         """Give a request to the shortcut; False if it does not want it."""
         assert self.shortcut is not None, "nothing was kept without one"
         before = self.cycle, self._served
         served: Any = DirectCycle(self)
         self.cycle = self._served = served
         self._idle_since = None
-        errand = self.shortcut.begin(head, body, served)
+        errand = self.shortcut.begin(head, body, served, held)
         if errand is None:
             self.cycle, self._served = before
             return False
@@ -174,7 +234,7 @@ class DirectConnection(BoundedConnection):
 
     def _keep(self, head: object, piece: bytes, size: int) -> None:
         """Keep the head, the first `size` bytes of the piece, if it is certain that they are just that."""
-        whole = 0 < size <= _MAX_KEPT_BYTES and piece.find(_END) == size - len(_END)
+        whole = 0 < size <= _MAX_KEPT_BYTES and piece.find(END) == size - len(END)
         self._kept = _Kept(piece[:size], head, len(piece)) if whole else None
 
     def answer(self, reply: _Reply, request_id: str, *, keep_alive: bool) -> None:
@@ -200,3 +260,11 @@ class DirectConnection(BoundedConnection):
         if not keep_alive:
             self.transport.close()
         self.on_response_complete()
+
+
+def _declared_bytes(cycle: Cycle) -> int:
+    """How large its body says it is; -1 if it does not say so once, in as few digits as an int64 has."""
+    declared = [value for name, value in cycle.scope["headers"] if name == b"content-length"]
+    if len(declared) != 1 or len(declared[0]) > _MAX_DIGITS or not declared[0].isdigit():
+        return -1
+    return int(declared[0])

@@ -76,7 +76,7 @@ def test_headers_and_bodies_pass_and_the_connection_is_kept() -> None:
 @pytest.mark.parametrize("size", [10, APART_BYTES])
 def test_a_body_in_pieces_arrives_whole(size: int) -> None:
     """Joined or not; the length that the server is told is that of all of them."""
-    pieces = [b"{}", memoryview(bytes(size)), memoryview(b"end")]
+    pieces: list[bytes | memoryview] = [b"{}", memoryview(bytes(size)), memoryview(b"end")]
     got: list[tuple[int | None, bytes]] = []
 
     async def read(request: web.Request) -> web.Response:

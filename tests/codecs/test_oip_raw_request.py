@@ -74,10 +74,10 @@ def test_it_is_for_models_with_one_input(inputs: int) -> None:
 def test_any_bytes_make_the_declared_tensor_or_an_error(
     body: bytes, datatype: Datatype, shape: tuple[int, ...] | None
 ) -> None:
-    """And never another exception, or a tensor that is not the body."""
+    """And never another exception, or a tensor that is not the body; of a view of them, too."""
     declared = signature(datatype, shape)
     try:
-        request = decode_raw_request(body, declared, model="m", version="1")
+        request = decode_raw_request(memoryview(body), declared, model="m", version="1")
     except GatewayError:
         return
     (tensor,) = request.inputs

@@ -43,16 +43,30 @@ class Errand:
         self._short.abandoned += 1
 
 
+class Held:
+    """Room for a body."""
+
+    def __init__(self, short: Short) -> None:
+        self._short = short
+
+    def release(self) -> None:
+        self._short.holding -= 1
+        self._short.released += 1
+
+
 class Short:
     """Takes every POST: answers those under /now at once, under /soon later, under /task in a task.
 
-    Those under /held wait for `release`; those under /not are given back after a look at the body.
+    Those under /held wait for `release`; those under /not are given back after a look at the body. There is
+    room for large bodies, except under /full.
     """
 
     def __init__(self) -> None:
         self.read_paths: list[bytes] = []
         self.taken = 0
         self.abandoned = 0
+        self.holding = 0
+        self.released = 0
         self.held: list[tuple[DirectCycle, Reply]] = []
 
     def read(self, scope: Mapping[str, Any]) -> bytes | None:
@@ -62,11 +76,20 @@ class Short:
         self.read_paths.append(path)
         return path
 
-    def begin(self, head: bytes, body: bytes, client: DirectCycle) -> Errand | None:
+    def hold(self, head: bytes, _size: int) -> Held | None:
+        if head.startswith(b"/full"):
+            return None
+        self.holding += 1
+        return Held(self)
+
+    def begin(
+        self, head: bytes, body: bytes | memoryview, client: DirectCycle, held: Held | None = None
+    ) -> Errand | None:
         if head.startswith(b"/not"):
             return None
         self.taken += 1
-        reply = Reply(200, said_of(head, body), TYPE)
+        self.holding -= held is not None
+        reply = Reply(200, said_of(head, bytes(body)), TYPE)
         if head.startswith(b"/soon"):
             asyncio.get_running_loop().call_soon(client.answer, reply, "-")
         elif head.startswith(b"/task"):
@@ -88,8 +111,10 @@ class Short:
 
 
 @asynccontextmanager
-async def shortened(short: Short | None) -> AsyncIterator[Listener]:
-    async with serving(app) as listener:
+async def shortened(
+    short: Short | None, *, read_timeout_s: float = 30.0
+) -> AsyncIterator[Listener]:
+    async with serving(app, read_timeout_s=read_timeout_s) as listener:
         listener.server._server.config.http.shortcut = short  # type: ignore[union-attr]
         yield listener
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import json
 import logging
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pytest
 
 from gateway import answering
@@ -17,7 +20,7 @@ from gateway.scene import Route
 from gateway.servers.http_call import Question, Reply
 from gateway.servers.tfs_rest import TfsRest
 from tests.fakes.arithmetic import Gate
-from tests.fakes.gateways import Stack, until
+from tests.fakes.gateways import Stack, running, until
 from tests.servers.in_one_piece import OIP, TFS, against, asked, asked_alone, connected
 
 
@@ -25,6 +28,16 @@ def oip_body(rows: list[list[int]]) -> dict[str, object]:
     flat = [number for row in rows for number in row]
     shape = [len(rows), len(rows[0])]
     return {"inputs": [{"name": "ids", "datatype": "INT64", "shape": shape, "data": flat}]}
+
+
+def raw_post(ids: npt.NDArray[Any]) -> bytes:
+    """The array as bytes behind the JSON part."""
+    data = ids.astype("<i8").tobytes()
+    described = {"name": "ids", "datatype": "INT64", "shape": ids.shape}
+    text = json.dumps({"inputs": [{**described, "parameters": {"binary_data_size": len(data)}}]})
+    head = [f"POST {OIP} HTTP/1.1", "host: x", f"inference-header-content-length: {len(text)}"]
+    lines = [*head, f"content-length: {len(text) + len(data)}", "", text]
+    return "\r\n".join(lines).encode() + data
 
 
 @pytest.mark.parametrize("path", [TFS, OIP])
@@ -143,3 +156,42 @@ def test_calls_that_share_a_head_have_deadlines_of_their_own(tmp_path: Path) -> 
             gate.opened.set()
 
     against(tmp_path, scenario)
+
+
+@pytest.mark.parametrize("numbers", [5_000, 50_000])
+def test_raw_tensors_of_any_size_take_the_direct_way(tmp_path: Path, numbers: int) -> None:
+    """In one piece, or in many."""
+
+    async def scenario(stack: Stack) -> None:
+        async with connected(stack) as client:
+            for i in range(3):
+                await client.send(raw_post(np.full((1, numbers), i)))
+                status, body = await client.answer()
+                assert status == 200, body
+                assert json.loads(body)["outputs"][0]["data"] == [i * numbers]
+                assert stack.gateway._desk.held_bytes == 0
+        assert stack.count("tandem_requests_total", reason="ok") == 3
+
+    against(tmp_path, scenario)
+
+
+def test_raw_tensors_are_announced_for_half_of_the_room_at_most(tmp_path: Path) -> None:
+    """More is taken as it comes, so that heads alone do not use up what others need."""
+
+    async def scenario() -> None:
+        async with running(tmp_path / "tandem.toml") as stack:
+            desk, request = stack.gateway._desk, raw_post(np.ones((1, 50_000)))
+            size = len(request) - request.index(b"\r\n\r\n") - 4
+            desk.limits = dataclasses.replace(desk.limits, max_bytes_in_flight=2 * size)
+            async with connected(stack) as first, connected(stack) as second:
+                await first.send(request[:-1])
+                await until(lambda: desk.held_bytes == size)
+                await second.send(request[:1000])
+                await until(lambda: desk.held_bytes > size)
+                await second.send(request[1000:-1])
+                second.abort()
+                await first.send(request[-1:])
+                assert (await first.answer())[0] == 200
+            await until(lambda: desk.held_bytes == 0)
+
+    asyncio.run(scenario())

@@ -9,16 +9,18 @@ from functools import partial
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gateway.servers.http1_intake import INTAKE_BYTES
 from tests.fakes.gateways import until
 from tests.servers.short import Short, connection_of, post, said_of, shortened
 from tests.servers.wire import Client, Listener, run
 
 LAST = b"GET /last HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"
+LARGE = b"\r\n\r\n" + bytes(INTAKE_BYTES)
 
 REQUESTS = st.builds(
     post,
     st.sampled_from([b"/now", b"/soon", b"/task", b"/not", b"/now/2"]),
-    st.sampled_from([b"", b"a", b"bb", b"cc", b"\r\n\r\n", b"GET / HTTP/1.1\r\n\r\n"]),
+    st.sampled_from([b"", b"a", b"bb", b"cc", b"\r\n\r\n", b"GET / HTTP/1.1\r\n\r\n", LARGE]),
 ) | st.sampled_from(
     [
         b"GET /a HTTP/1.1\r\nhost: x\r\n\r\n",
@@ -33,7 +35,7 @@ REQUESTS = st.builds(
 
 @settings(max_examples=40, deadline=None)
 @given(
-    st.lists(st.tuples(REQUESTS, st.booleans(), st.integers(0, 60)), max_size=12),
+    st.lists(st.tuples(REQUESTS, st.booleans(), st.integers(0, 60) | st.just(500)), max_size=12),
     st.sampled_from([LAST, b"NONSENSE\r\n\r\n", post(b"/now", b"q", b"connection: close")]),
 )
 def test_nobody_can_tell_which_requests_took_the_shortcut(

@@ -31,7 +31,7 @@ TORCH_LOCK := serving/torch_server/requirements$(if $(filter gpu,$(TORCH)),.gpu)
 TORCH_BACKEND := $(if $(UV_FIND_LINKS)$(filter gpu,$(TORCH)),,--torch-backend cpu)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup store test test-fast test-peers bench-peers check lint format demo up lock k8s-validate clean
+.PHONY: help setup store test test-fast test-peers bench-overload bench-loadgen bench-peers check lint format demo up lock k8s-validate clean
 
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 15
@@ -116,6 +116,13 @@ test-peers: setup store ## the real Triton, MLServer and TorchServe behind us, K
 
 test-fast: setup ## the tests that take no second
 	@$(BIN)/pytest -m 'not slow and not e2e' $(ARGS)
+
+bench-overload: setup store ## 0.5 to 3 times of what a server can do, beside two peers (ARGS=--save)
+	@loadtests/peers/install.sh mosec litserve
+	@$(BIN)/python -m loadtests.bench_overload $(ARGS)
+
+bench-loadgen: setup store ## the highest rate that MLPerf's load generator calls valid (ARGS=--save)
+	@$(BIN)/python -m loadtests.bench_loadgen $(ARGS)
 
 lint: setup ## formatting, ruff, types, layers
 	@$(BIN)/ruff format --quiet --check .

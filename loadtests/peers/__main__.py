@@ -12,6 +12,7 @@ import shlex
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TypeVar
 
@@ -37,8 +38,9 @@ def main() -> int:
         render(NAME, section(load(NAME)))
         return 0
     peers = _peers(arguments)
-    with tempfile.TemporaryDirectory() as folder:
-        rows = measure(_options(arguments, peers, Path(folder)))
+    with ExitStack() as stack:
+        folder = arguments.logs or stack.enter_context(tempfile.TemporaryDirectory())
+        rows = measure(_options(arguments, peers, Path(folder).resolve()))
     found = targets(rows)
     for target in found:
         print(target.verdict)
@@ -107,6 +109,7 @@ def _arguments() -> argparse.Namespace:
     add("--cores", default="0,1", help="which servers and load share")
     add("--tensorflow-model-server", type=Path, metavar="PATH",
         help="the binary of TensorFlow Serving, to measure it by itself and behind Tandem")  # fmt: skip
+    add("--logs", type=Path, metavar="DIR", help="a folder that keeps the servers' files and logs")
     add("--save", action=argparse.BooleanOptionalAction, default=True,
         help="keep the results, and render loadtests/README.md from them")  # fmt: skip
     add("--render", action="store_true", help="only render what was kept, again")

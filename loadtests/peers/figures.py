@@ -30,6 +30,11 @@ class Figures:
         """Who was measured, in the order in which they were first."""
         return list(dict.fromkeys(str(row["server"]) for row in self.rows if row["loop"] == loop))
 
+    def title(self, server: str) -> str:
+        """As its makers call it."""
+        told = {row["server"]: row["title"] for row in self.rows if row["loop"] == "settings"}
+        return str(told.get(server, server))
+
     def variants(self, server: str) -> list[str]:
         """Its variants, in the same order."""
         found = self._closed(server)

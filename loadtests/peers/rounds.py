@@ -117,7 +117,7 @@ def _measured(
                 found.append(row)
     except NotServing as exc:
         print(f"{subject.row}: {exc}", file=sys.stderr)
-        found.append({**subject.row, "loop": "failed", "why": str(exc)[-300:]})
+        found.append({**subject.row, "loop": "failed", "why": str(exc).split("\n")[0]})
     return found
 
 

@@ -21,7 +21,13 @@ def section(report: Report) -> str:
     for model, what in _MODELS.items():
         figures = Figures.of(model, report.rows)
         if figures.servers():
-            parts += [f"**{model}**, {what}.", _offline(figures), _closed(figures), _open(figures)]
+            parts += [
+                f"**{model}**, {what}.",
+                _offline(figures),
+                _chart(figures),
+                _closed(figures),
+                _open(figures),
+            ]
     parts += ["How each was set:", _settings(report.rows), *_failures(report.rows)]
     return "\n\n".join(part for part in parts if part)
 
@@ -40,6 +46,22 @@ def _offline(figures: Figures) -> str:
     if rate is None:
         return ""
     return f"Without a server, full batches sorted by length on one thread: {rate:,.0f} rows/s."
+
+
+def _chart(figures: Figures) -> str:
+    """Bars, as GitHub draws them."""
+    number = figures.connections()[-1]
+    bars = {figures.title(server): figures.capacity(server) for server in _ordered(figures)}
+    return "\n".join(
+        [
+            "```mermaid",
+            "xychart-beta horizontal",
+            f'  title "{figures.model}: most rows/s from 1 to {number} callers, better variant"',
+            f"  x-axis [{', '.join(f'{chr(34)}{name}{chr(34)}' for name in bars)}]",
+            f"  bar [{', '.join(f'{value:.0f}' for value in bars.values())}]",
+            "```",
+        ]
+    )
 
 
 def _closed(figures: Figures) -> str:
@@ -110,8 +132,7 @@ def _failures(rows: Sequence[Row]) -> list[str]:
 
 
 def _title(figures: Figures, server: str) -> str:
-    titles = {row["server"]: row["title"] for row in figures.rows if row["loop"] == "settings"}
-    found = str(titles.get(server, server))
+    found = figures.title(server)
     return f"**{found}**" if server.startswith(US) else found
 
 

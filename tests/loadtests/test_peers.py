@@ -179,7 +179,13 @@ def test_the_section_has_every_server_and_every_failure(tmp_path: Path) -> None:
         {"server": "ray", "model": "iris", "variant": "tuned", "loop": "failed", "why": "no port"},
     ]
     text = section(save("try", command="c", rows=rows, targets=targets(rows), folder=tmp_path))
-    for wanted in ("12,345 · 1 · 2", "`batch` 64", "**invalid**", "ray, iris, tuned: no port"):
+    for wanted in (
+        "12,345 · 1 · 2",
+        "`batch` 64",
+        "**invalid**",
+        "bar [12345]",
+        "ray, iris, tuned: no port",
+    ):
         assert wanted in text
 
 

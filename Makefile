@@ -31,7 +31,7 @@ TORCH_LOCK := serving/torch_server/requirements$(if $(filter gpu,$(TORCH)),.gpu)
 TORCH_BACKEND := $(if $(UV_FIND_LINKS)$(filter gpu,$(TORCH)),,--torch-backend cpu)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup store test test-fast test-peers bench-overload bench-policies bench-loadgen bench-peers check lint format demo up lock k8s-validate clean
+.PHONY: help setup store test test-fast test-peers bench-overload bench-policies bench-plan bench-loadgen bench-peers check lint format demo up lock k8s-validate clean
 
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 15
@@ -123,6 +123,9 @@ bench-overload: setup store ## 0.5 to 3 times of what a server can do, beside tw
 
 bench-policies: setup store ## our policy of batching and those of others, before the same backend (ARGS=--save)
 	@$(BIN)/python -m loadtests.bench_policies $(ARGS)
+
+bench-plan: setup store ## what tandem plan predicts, and what is then measured (ARGS=--save)
+	@$(BIN)/python -m loadtests.bench_plan $(ARGS)
 
 bench-loadgen: setup store ## the highest rate that MLPerf's load generator calls valid (ARGS=--save)
 	@$(BIN)/python -m loadtests.bench_loadgen $(ARGS)

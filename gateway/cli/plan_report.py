@@ -59,35 +59,51 @@ class Answer:
 
     def unknown(self) -> list[str]:
         """What the figures take for granted, a sentence each."""
-        told = list(self.measured.doubts)
-        curve, shown = self.measured.curve, (self.yours, self.best)
-        unmeasured = max(one.unmeasured_ratio for one in shown)
+        bursts = "arrivals are taken to be Poisson; bursts make the tail longer"
+        return [*self.measured.doubts, *self._unmeasured(), *self._untold(), bursts]
+
+    def _unmeasured(self) -> list[str]:
+        """What was not measured of the curve, and is needed."""
+        told = []
+        curve, most = self.measured.curve, self.yours.limits.max_batch_rows
+        unmeasured = max(one.unmeasured_ratio for one in (self.yours, self.best))
         if unmeasured:
             told.append(
                 f"{percent(unmeasured)} of the batches have sizes that were not measured"
                 f" ({curve.min_rows} to {curve.max_rows} rows were): extrapolated"
             )
-        if self.yours.limits.max_batch_rows > curve.max_rows:
+        if most > curve.max_rows:
             told.append(
-                f"batches above {curve.max_rows} rows were not measured: what {self.yours.limits.max_batch_rows}"
-                " rows reach at most is extrapolated"
+                f"batches above {curve.max_rows} rows were not measured: what {most} rows reach at"
+                " most is extrapolated"
             )
         if len(curve.points) == 1:
             told.append("one measured size tells nothing of what batching saves: measure a second")
-        if self.is_spread_assumed:
-            told.append(
-                "how much batches of one size vary:"
-                f" {percent(self.served.spread_ratio)} of their mean is assumed (--spread)"
-            )
-        if not self.is_overhead_known:
-            told.append("time on the network and in the gateway is not in it (--overhead-ms)")
-        if self.served.replicas > 1 or (
-            self.goal and self.goal.found and self.goal.found.replicas > 1
-        ):
-            told.append("replicas are taken to be alike and to have nothing in common")
-        if any(self.load.rows_per_s > _CLOSE_RATIO * one.capacity_rows_per_s for one in shown):
-            told.append("this close to capacity latencies depend on how long the load lasts")
-        return [*told, "arrivals are taken to be Poisson; bursts make the tail longer"]
+        return told
+
+    def _untold(self) -> list[str]:
+        """What nobody told, or no simulation can know."""
+        shown, found = (self.yours, self.best), self.goal.found if self.goal else None
+        spread = percent(self.served.spread_ratio)
+        load = self.load.rows_per_s
+        doubts = {
+            f"how much batches of one size vary: {spread} of their mean is assumed (--spread)": (
+                self.is_spread_assumed
+            ),
+            "time on the network and in the gateway is not in it (--overhead-ms)": (
+                not self.is_overhead_known
+            ),
+            "replicas are taken to be alike and to have nothing in common": (
+                self.served.replicas > 1 or (found is not None and found.replicas > 1)
+            ),
+            "waits that the gateway takes because it is short of time itself are not simulated": any(
+                one.limits.max_delay_s for one in shown
+            ),
+            "this close to capacity latencies depend on how long the load lasts": any(
+                load > _CLOSE_RATIO * one.capacity_rows_per_s for one in shown
+            ),
+        }
+        return [doubt for doubt, holds in doubts.items() if holds]
 
 
 def as_text(answer: Answer, terminal: Terminal) -> list[str]:

@@ -17,6 +17,7 @@ from itertools import islice
 from random import Random
 from typing import Protocol
 
+from gateway.batching.entry import NORMAL
 from gateway.batching.key import BatchKey
 from gateway.simulation.requests import ONE_KEY, Arrival, Ended
 
@@ -43,11 +44,13 @@ class Mix:
         rows: How many rows, each with its weight.
         timeout_s: From arrival to deadline.
         keys: One of these, each as likely as the others.
+        priorities: Which of `batching.entry`, each with its weight.
     """
 
     rows: Mapping[int, float] = field(default_factory=lambda: {1: 1.0})
     timeout_s: float = math.inf
     keys: Sequence[BatchKey] = (ONE_KEY,)
+    priorities: Mapping[int, float] = field(default_factory=lambda: {NORMAL: 1.0})
 
     @property
     def mean_rows(self) -> float:
@@ -58,16 +61,17 @@ class Mix:
         """A request that arrives at `at`."""
         return Arrival(
             at=at,
-            rows=_draw_rows(self.rows, rng),
+            rows=_draw(self.rows, rng),
             deadline=at + self.timeout_s,
             key=self.keys[0] if len(self.keys) == 1 else rng.choice(self.keys),
+            priority=_draw(self.priorities, rng),
         )
 
 
-def _draw_rows(rows: Mapping[int, float], rng: Random) -> int:
-    if len(rows) == 1:
-        return next(iter(rows))
-    return rng.choices(list(rows), list(rows.values()))[0]
+def _draw(weights: Mapping[int, float], rng: Random) -> int:
+    if len(weights) == 1:
+        return next(iter(weights))
+    return rng.choices(list(weights), list(weights.values()))[0]
 
 
 @dataclass(frozen=True, slots=True)

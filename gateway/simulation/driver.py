@@ -19,7 +19,7 @@ from itertools import count
 from typing import Generic, Protocol, TypeVar
 
 from gateway.batching.entry import Entry
-from gateway.errors import QueueFull
+from gateway.errors import GatewayBusy
 from gateway.simulation.arrivals import Source
 from gateway.simulation.backend import Backend
 from gateway.simulation.requests import Arrival, Ended, Outcome, Request
@@ -48,7 +48,7 @@ class Scheduler(Protocol[BatchT]):
     """Who leaves when, with whom? The part of `batching.plan.Plan` that every policy has; see there."""
 
     def offer(self, *entries: Entry[Request]) -> None:
-        """Queue a request, or all pieces of one. Raises: QueueFull: nothing was changed."""
+        """Queue a request, or all pieces of one. Raises: GatewayBusy: nothing was changed."""
         ...
 
     def expire(self, now: float) -> list[Entry[Request]]:
@@ -151,7 +151,7 @@ class Simulation(Generic[BatchT]):
         entries = [self._entry(request, rows) for rows in self._pieces(arrival)]
         try:
             self._scheduler.offer(*entries)
-        except QueueFull:
+        except GatewayBusy:  # full, or it would be late
             self._refuse(request)
         else:
             self._accept(request, entries)
@@ -173,6 +173,7 @@ class Simulation(Generic[BatchT]):
             arrived=self.now,
             deadline=request.arrival.deadline,
             slot=request,
+            priority=request.arrival.priority,
         )
 
     def _pieces(self, arrival: Arrival) -> list[int]:
@@ -184,9 +185,14 @@ class Simulation(Generic[BatchT]):
     # Time passes.
 
     def _advance(self) -> None:
-        for entry in self._scheduler.expire(self.now):
-            self._end_piece(entry, "expired")
-            self._give_up_if_last(entry)
+        self._launch_all()
+        while expired := self._scheduler.expire(self.now):
+            for entry in expired:
+                self._end_piece(entry, "expired")
+                self._give_up_if_last(entry)
+            self._launch_all()  # in the slots of those that were given up
+
+    def _launch_all(self) -> None:
         while (batch := self._scheduler.take(self.now)) is not None:
             self._launch(batch)
 

@@ -1,7 +1,7 @@
 """What if callers leave, batches fail, the backend stalls, or the arm is reloaded and closed meanwhile?
 
 A `Simulation` of the plan that serves in which all of that happens, when the history says so. A batch with
-poison in it is refused and queued again in halves, as `batching.dispatch` does it.
+poison in it is refused and queued again in halves, within a budget, as `batching.dispatch` does it.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from functools import partial
 from gateway.batching.entry import Batch, Entry
 from gateway.batching.limits import BatchLimits
 from gateway.batching.plan import Plan
+from gateway.batching.retries import RetryBudget
 from gateway.simulation.backend import Backend
 from gateway.simulation.driver import Simulation
 from gateway.simulation.requests import Arrival, Outcome, Request
@@ -110,6 +111,7 @@ class FaultySimulation(Simulation[Batch[Request]]):
         super().__init__(self.generations, backend, max_batch_rows=limits.max_batch_rows)
         self._failing: set[Batch[Request]] = set()
         self._faults = faults
+        self._retries = RetryBudget()
         for when, seconds in faults.stalls:
             self.at(when, partial(backend.stall, when + seconds))
         for when, changed in faults.reloads.items():
@@ -151,14 +153,16 @@ class FaultySimulation(Simulation[Batch[Request]]):
         told = {entry.id for entry in self.generations.still_waiting(batch)}
         assert told == {entry.id for entry in waiting}, "the plan knows who waits"
         is_refused = any(entry.slot.arrival.is_poison for entry in batch.entries)
-        if batch in self._failing or (is_refused and len(batch.entries) == 1):
-            self._finish(batch, None)
-            self._fail(waiting)
-        elif is_refused:
+        is_lost = batch in self._failing or (is_refused and len(batch.entries) == 1)
+        if not is_refused and not is_lost:
+            self._retries.note_answer()
+            super()._land(batch)
+        elif not is_lost and self._retries.spend():
             del self._flights[batch]
             self.generations.halve(batch)
         else:
-            super()._land(batch)
+            self._finish(batch, None)
+            self._fail(waiting)
 
     def _fail(self, entries: list[Entry[Request]]) -> None:
         """A request of which one piece fails, fails, and its other pieces are forgotten."""

@@ -218,13 +218,13 @@ def best_limits(
 def replicas_for(
     slo_s: float, percent: float, evaluate: Callable[[int], Prediction], least: int
 ) -> Prediction | None:
-    """The fewest replicas whose `percent` stays within `slo_s`, from `least` on.
+    """The fewest replicas, from `least` on, whose `percent` stays within `slo_s` in every run.
 
     None if 64 times as many do not either: then it is the batch itself that takes too long.
     """
 
     def suffices(found: Prediction) -> bool:
-        return found.is_lasting and found.percentiles_s[percent].middle <= slo_s
+        return found.is_lasting and found.percentiles_s[percent].high <= slo_s
 
     failed, step = least - 1, 1
     found = evaluate(least)

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
-from gateway.batching.entry import Entry
+from gateway.batching.entry import NORMAL, Entry
 from gateway.batching.key import BatchKey
 
 __all__ = ["ONE_KEY", "Arrival", "Ended", "Outcome", "Request"]
@@ -14,7 +14,8 @@ __all__ = ["ONE_KEY", "Arrival", "Ended", "Outcome", "Request"]
 ONE_KEY = BatchKey(None, "", (), (), (), batchable=True)
 
 Outcome: TypeAlias = Literal["answered", "failed", "expired", "left", "refused"]
-"""How a request ends. `refused` ones were never accepted, each other was."""
+"""How a request ends. `refused` ones were never accepted, each other was. One that was given up because it
+could not be answered in time any more is `expired` too."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +27,7 @@ class Arrival:
         rows: More than a batch holds are offered in pieces.
         deadline: When it expires; infinite for never.
         key: Requests of different keys share no batch.
+        priority: `HIGH`, `NORMAL` or `LOW` of `batching.entry`.
         leaves_at: When its caller goes away, whether it has been answered or not.
         is_poison: Whether the backend refuses every batch that it is in.
     """
@@ -34,6 +36,7 @@ class Arrival:
     rows: int = 1
     deadline: float = math.inf
     key: BatchKey = ONE_KEY
+    priority: int = NORMAL
     leaves_at: float = math.inf
     is_poison: bool = False
 

@@ -11,7 +11,7 @@ from random import Random
 from hypothesis import strategies as st
 
 from gateway.batching import BatchKey, BatchLimits
-from gateway.batching.entry import Batch, Entry
+from gateway.batching.entry import HIGH, LOW, NORMAL, Batch, Entry
 from gateway.simulation.arrivals import OpenLoop
 from gateway.simulation.backend import Backend
 from gateway.simulation.curve import LatencyCurve, Point
@@ -62,6 +62,7 @@ def _arrivals(draw: st.DrawFn) -> list[Arrival]:
                 rows=draw(st.integers(0, 9)),
                 deadline=at + draw(st.sampled_from([0.5, 1.75, 4.0, math.inf, math.inf])),
                 key=draw(st.sampled_from(KEYS)),
+                priority=draw(st.sampled_from([HIGH, NORMAL, NORMAL, LOW])),
                 leaves_at=at + stays_s,
                 is_poison=draw(st.integers(0, 9)) == 0,
             )
@@ -80,7 +81,9 @@ class Watched(FaultySimulation):
 
     history: History
     ended: list[Ended] = field(default_factory=list)
-    sent: dict[tuple[int, BatchKey], list[int]] = field(default_factory=lambda: defaultdict(list))
+    sent: dict[tuple[int, BatchKey, int], list[int]] = field(
+        default_factory=lambda: defaultdict(list)
+    )
 
     def __post_init__(self) -> None:
         backend = Backend(CURVE.at, self.history.replicas, Random(1))
@@ -108,18 +111,19 @@ class Watched(FaultySimulation):
             assert entry.deadline > self.now, "sent after its deadline"
             assert entry.id in entry.slot.waiting, "sent after its end"
         number = list(self.limits_of).index(plan)
-        self.sent[number, batch.key] += self._first_time(batch.entries)
+        for entry in self._first_time(batch.entries):
+            self.sent[number, batch.key, entry.priority].append(entry.id)
         super()._launch(batch)
 
-    def _first_time(self, entries: list[Entry[Request]]) -> Iterator[int]:
-        """The ids of those that could join others and never expire; halves went before, and go first."""
+    def _first_time(self, entries: list[Entry[Request]]) -> Iterator[Entry[Request]]:
+        """Those that could join others and never expire; halves went before, and go first."""
         for entry in entries:
             if (
                 entry.id not in self._seen
                 and entry.deadline == math.inf
                 and not entry.travels_alone
             ):
-                yield entry.id
+                yield entry
             self._seen.add(entry.id)
 
     def _advance(self) -> None:

@@ -19,7 +19,7 @@ from tests.simulation.histories import HISTORIES, KEYS, History, Watched
 
 
 @pytest.mark.slow
-@settings(max_examples=2500, deadline=None)
+@settings(max_examples=2000, deadline=None)
 @given(history=HISTORIES)
 def test_every_request_ends_exactly_once_and_as_it_must(history: History) -> None:
     """Nobody is lost, told twice, told late, overtaken by an equal, or told what is not true."""
@@ -41,7 +41,9 @@ def _check_end(end: Ended, history: History) -> None:
         case "answered":
             assert not arrival.is_poison
         case "expired":
-            assert end.at == arrival.deadline
+            assert (
+                end.at <= arrival.deadline
+            )  # sooner, if it could not be answered in time any more
         case "left":
             assert end.at == arrival.leaves_at
         case "failed":
@@ -50,7 +52,7 @@ def _check_end(end: Ended, history: History) -> None:
             assert end.at == arrival.at
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(history=HISTORIES)
 def test_the_same_history_happens_again(history: History) -> None:
     """Nothing is random that was not drawn before."""
@@ -58,18 +60,16 @@ def test_the_same_history_happens_again(history: History) -> None:
 
 
 def test_a_reload_lets_the_old_queue_run_dry_beside_the_new_one() -> None:
-    """What waits for company when the arm is reloaded leaves at once; what comes later meets the new limits."""
-    patient = BatchLimits(max_batch_rows=6, max_delay_s=3.0, max_queued_rows=24)
+    """What was accepted before runs by the old limits and slots; what comes later meets the new ones at once."""
     history = History(
         arrivals=[Arrival(at=0.0, key=KEYS[0]), Arrival(at=0.25, key=KEYS[0])]
         + [Arrival(at=at, key=KEYS[0], deadline=at + 50) for at in (0.75, 1.0)],
-        limits=patient,
+        limits=BatchLimits(max_batch_rows=6, max_delay_s=3.0, max_queued_rows=24),
         faults=Faults(reloads={0.5: BatchLimits(max_batch_rows=2)}),
         replicas=1,
     )
     watched = Watched(history)
     left = {end.arrival.at: end.left_at for end in watched.happen()}
-    # The first leaves at once: while nothing is known of the backend, a finite wait is a risk.
-    assert left[0.25] <= 0.5
-    assert left[0.75] == 0.75
+    assert left[0.25] == 0.75  # when the only old slot is free again: without a wait, in a hurry
+    assert left[0.75] == 0.75  # the new arm has a slot of its own
     assert math.isfinite(left[1.0])

@@ -66,7 +66,7 @@ def sequence_problems(where: str, sequence: SequenceConfig) -> list[tuple[str, s
     if not sequence.inputs:
         problems.append((f"{where}.inputs", "wants the inputs that have the sequence axis", ""))
     if not buckets:
-        wanted = "wants upper bounds of lengths, for example [16, 32, 64, 128]"
+        wanted = "wants upper bounds of lengths, for example [16, 32, 48, 64]"
         problems.append((f"{where}.buckets", wanted, ""))
     elif list(buckets) != sorted(set(buckets)):
         wanted = f"got {list(buckets)}, wants each above the one before"

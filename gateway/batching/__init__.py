@@ -12,6 +12,7 @@
     entry.py    what is known of one request, line and batch?
     heap.py     which is smallest, when most leave before they reach the top?  (pure)
     collate.py  requests -> one batch, and the answer back into requests  (pure)
+    padding.py  requests of different lengths -> one batch, and back  (pure)
     record.py   what is told of a batch that has ended, and of a queue as it stands?
     flight.py   what happens to a batch between the queue and its callers?
     dispatch.py when do batches run, and who tells their callers?  (asyncio)

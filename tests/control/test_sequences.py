@@ -131,7 +131,7 @@ def test_what_does_not_fit_the_backend_is_said_and_requests_are_answered_unpadde
             "{ inputs.ids = {} }",
             (
                 "t.toml:6  models.digits.sequence.buckets   "
-                "wants upper bounds of lengths, for example [16, 32, 64, 128]"
+                "wants upper bounds of lengths, for example [16, 32, 48, 64]"
             ),
         ),
         (

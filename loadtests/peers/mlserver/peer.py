@@ -36,8 +36,8 @@ def _commands(start: Start) -> Sequence[Command]:
     return [Command([mlserver, "start", start.scratch])]
 
 
-# MLServer joins whatever waits, and takes the first request's length for all: with rows of different lengths its
-# answers are wrong. So a client has to pad every row to the longest there is, or batching has to be off.
+# MLServer joins whatever waits, and takes the first request's length for all: every request of a batch of mixed
+# lengths fails. So a client has to pad every row to the longest there is, or batching has to be off.
 PEER = Peer(
     name="mlserver",
     title="MLServer",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import sys
+import threading
 from typing import Any
 
 import ray
@@ -41,6 +42,8 @@ if __name__ == "__main__":
         num_replicas=1, max_ongoing_requests=SETTINGS["max_ongoing_requests"]
     )(Served)
     serve.run(deployed.bind(MODEL), route_prefix="/predict")
-    signal.sigwait({signal.SIGTERM, signal.SIGINT})
+    stopped = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stopped.set())
+    stopped.wait()
     serve.shutdown()
     ray.shutdown()

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import shlex
+import signal
 import sys
 import tempfile
 from importlib.metadata import version
@@ -41,6 +42,7 @@ PILOT = 2000  # queries at most, to learn where to begin
 def main() -> int:
     """Search; 1 if an answer was wrong."""
     arguments = _arguments()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # and stop what was started
     if arguments.render:
         render(NAME, section(load(NAME)))
         return 0

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import shlex
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -32,6 +33,7 @@ WARM_RATIO = 0.2
 def main() -> int:
     """Run; 1 if an answer was wrong."""
     arguments = _arguments()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # and stop what was started
     if arguments.render:
         render(NAME, section(load(NAME)))
         return 0

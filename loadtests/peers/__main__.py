@@ -8,6 +8,7 @@ A short try, which is printed and not kept:
 from __future__ import annotations
 
 import argparse
+import json
 import shlex
 import sys
 import tempfile
@@ -69,7 +70,7 @@ def _peers(arguments: argparse.Namespace) -> list[Peer]:
     unknown = [name for name in named if name not in PEERS]
     if unknown:
         sys.exit(f"no such peer: {', '.join(unknown)}; there are {', '.join(PEERS)}")
-    peers = [PEERS[name] for name in named]
+    peers = [PEERS[name].tuned(arguments.tuned if name != US else {}) for name in named]
     missing = [peer.missing for peer in peers if peer.missing]
     if missing:
         sys.exit("\n".join(missing))
@@ -109,6 +110,8 @@ def _arguments() -> argparse.Namespace:
     add("--cores", default="0,1", help="which servers and load share")
     add("--tensorflow-model-server", type=Path, metavar="PATH",
         help="the binary of TensorFlow Serving, to measure it by itself and behind Tandem")  # fmt: skip
+    add("--tuned", type=json.loads, default={}, metavar="JSON",
+        help="settings of the peers' tuned variant, over ours: to look for better ones")  # fmt: skip
     add("--logs", type=Path, metavar="DIR", help="a folder that keeps the servers' files and logs")
     add("--save", action=argparse.BooleanOptionalAction, default=True,
         help="keep the results, and render loadtests/README.md from them")  # fmt: skip

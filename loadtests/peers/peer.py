@@ -7,7 +7,7 @@ import os
 import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import distributions
 from pathlib import Path
 from typing import Literal, TypeAlias
@@ -97,6 +97,14 @@ class Peer:
         if (environment / "bin").is_dir():
             return self.needs()
         return f"{self.version[1]} is missing: run loadtests/peers/install.sh {self.name}"
+
+    def tuned(self, changes: Settings) -> Peer:
+        """The same with these settings in its tuned variant, over those of either model that have them."""
+        tuned = {
+            model: {name: changes.get(name, value) for name, value in settings.items()}
+            for model, settings in self.settings["tuned"].items()
+        }
+        return replace(self, settings={**self.settings, "tuned": tuned})
 
     def installed(self) -> str:
         """Its version."""

@@ -202,6 +202,17 @@ def test_every_peer_is_set_for_every_model_in_both_ways() -> None:
             assert set(models) == set(MODELS), peer.name
 
 
+def test_other_settings_can_be_tried_on_the_tuned_variant_alone() -> None:
+    mosec = PEERS["mosec"]
+    tried = mosec.tuned({"max_batch_size": 7, "batchSize": 9})
+    assert tried.settings["recommended"] == mosec.settings["recommended"]
+    for model in MODELS:
+        assert tried.settings["tuned"][model] == {
+            **mosec.settings["tuned"][model],
+            "max_batch_size": 7,
+        }
+
+
 @pytest.mark.parametrize("variant", VARIANTS)
 @pytest.mark.parametrize("model", MODELS)
 def test_tandem_is_told_what_it_understands(tmp_path: Path, model: Model, variant: Variant) -> None:

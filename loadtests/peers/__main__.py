@@ -51,7 +51,7 @@ def main() -> int:
             command=shlex.join(["python", "-m", "loadtests.peers", *sys.argv[1:]]),
             rows=rows,
             targets=found,
-            versions={peer.title: peer.installed() for peer in peers},
+            versions={peer.version[0]: peer.installed() for peer in peers},
             settings={"cores for servers and load together": arguments.cores},
         )
         render(NAME, section(load(NAME)))

@@ -22,7 +22,7 @@ from functools import partial
 
 from gateway.batching.entry import Batch, Entry
 from gateway.batching.flight import Caller, Flight, RunBatch, own_copy
-from gateway.batching.limits import BatchLimits
+from gateway.batching.limits import BatchLimits, Lease, SharedSlots
 from gateway.batching.plan import Plan
 from gateway.batching.pressure import Pressure
 from gateway.batching.record import BatchObserver, QueueStatistics
@@ -49,8 +49,12 @@ class Dispatcher:
         observe: BatchObserver,
         *,
         clock: Callable[[], float],
+        lease: Lease | None = None,
     ) -> None:
-        self.plan: Plan[Caller] = Plan(limits)
+        slots = None if lease is None else SharedSlots(limits.max_in_flight, lease)
+        if slots is not None:
+            slots.on_turn = self._on_turn
+        self.plan: Plan[Caller] = Plan(limits, slots)
         self.plan.slots.max_in_flight = 0
         self._name = name
         self._limits = limits
@@ -119,8 +123,7 @@ class Dispatcher:
             raise NotReady(f"{self._name}: takes no more requests")
         self.plan.offer(*entries)
         self._accepted += len(entries)
-        slots = self.plan.slots
-        if slots.in_flight < slots.max_in_flight:
+        if self.plan.slots.has_room:
             self._schedule()
         elif entries[0].deadline < self._timer_at:
             self._set_timer(entries[0].arrived)
@@ -141,6 +144,9 @@ class Dispatcher:
     def _on_schedule(self) -> None:
         self._is_scheduled = False
         self._advance()
+
+    def _on_turn(self) -> None:
+        self._context.run(self._advance)
 
     def _on_timer(self) -> None:
         self._timer, self._timer_at = None, math.inf

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 from gateway.config import BatchingConfig
 
@@ -77,9 +79,10 @@ class Slots:
         """
         return self._slowest_s * _SAFETY_RATIO + _MARGIN_S
 
-    def acquire(self) -> None:
-        """Take a place. The caller has seen `has_room`."""
+    def acquire(self) -> bool:
+        """Take a place. The caller has seen `has_room`; False if it has gone to somebody else."""
         self.in_flight += 1
+        return True
 
     def release(self, backend_s: float | None) -> None:
         """Give a place back. `backend_s` is how long the answer took, None if there was none.
@@ -92,3 +95,54 @@ class Slots:
             return
         remembered = 0.0 if math.isinf(self._slowest_s) else self._slowest_s * _DECAY_RATIO
         self._slowest_s = max(backend_s, remembered)
+
+
+class Lease(Protocol):
+    """A part in the places of an arm that several processes share."""
+
+    def take(self, limit: int, on_turn: Callable[[], None], /) -> bool:
+        """Take one of `limit` places. If not now, `on_turn` is called once, when it may be tried again."""
+
+    def give_back(self) -> None:
+        """Give a place back."""
+
+
+class SharedSlots(Slots):
+    """The places at a backend that other processes take too.
+
+    Attributes:
+        on_turn: Called when there may be room again.
+    """
+
+    __slots__ = ("_is_waiting", "_lease", "on_turn")
+
+    def __init__(self, max_in_flight: int, lease: Lease) -> None:
+        super().__init__(max_in_flight)
+        self.on_turn: Callable[[], None] = _do_nothing
+        self._lease = lease
+        self._is_waiting = False
+
+    @property
+    def has_room(self) -> bool:
+        """Whether it is worth trying: a place is free here, and others are not known to have them all."""
+        return not self._is_waiting and self.in_flight < self.max_in_flight
+
+    def acquire(self) -> bool:
+        """Take a place, unless the others have them all, or wait for them."""
+        if not self._lease.take(self.max_in_flight, self._come):
+            self._is_waiting = True
+            return False
+        return super().acquire()
+
+    def release(self, backend_s: float | None) -> None:
+        """Give a place back; it is the turn of those who wait for it."""
+        super().release(backend_s)
+        self._lease.give_back()
+
+    def _come(self) -> None:
+        self._is_waiting = False
+        self.on_turn()
+
+
+def _do_nothing() -> None:
+    """What is called before there is somebody to call."""

@@ -49,8 +49,8 @@ class Plan(Generic[T]):
     # - Besides dead ones, `_deadlines` holds every known request.
     # - `_flights` are the batches that were taken and not yet finished, in that order.
 
-    def __init__(self, limits: BatchLimits) -> None:
-        self.slots = Slots(limits.max_in_flight)
+    def __init__(self, limits: BatchLimits, slots: Slots | None = None) -> None:
+        self.slots = slots or Slots(limits.max_in_flight)
         self.patience = Patience(limits.max_delay_s)
         self._limits = limits
         self._known: dict[int, Entry[T]] = {}
@@ -136,11 +136,10 @@ class Plan(Generic[T]):
         if line is None:
             return None
         departure = self._departure(line, now)
-        if departure is None:
-            self._has_waited = True
+        if departure is None or not self.slots.acquire():
+            self._has_waited = departure is None
             return None
         self._has_waited = False
-        self.slots.acquire()
         return self._form(line, departure, now)
 
     def finish(self, batch: Batch[T], backend_s: float | None, now: float | None = None) -> None:

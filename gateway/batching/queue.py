@@ -16,7 +16,7 @@ from gateway.batching.dispatch import Dispatcher
 from gateway.batching.entry import NORMAL, Entry
 from gateway.batching.flight import Awaited, Caller, RunBatch, rejoin_pieces
 from gateway.batching.key import BatchKey
-from gateway.batching.limits import BatchLimits
+from gateway.batching.limits import BatchLimits, Lease
 from gateway.batching.record import BatchObserver, QueueStatistics
 from gateway.errors import DeadlineExceeded, InvalidRequest, QueueFull
 from gateway.messages import Deadline, Served, Trace
@@ -35,6 +35,7 @@ class BatchQueue:
             exception handler hears of it and no request is harmed.
         clock: Seconds, on the clock that deadlines are set by. Not the loop's own: uvloop's has a
             resolution of 1 ms, too coarse to time a batch.
+        lease: Its part in the slots, if other processes send batches to the same arm.
     """
 
     # Invariant: every unresolved answer belongs to an entry that the plan knows. Whoever makes the plan
@@ -48,6 +49,7 @@ class BatchQueue:
         observe: BatchObserver,
         *,
         clock: Callable[[], float] = time.monotonic,
+        lease: Lease | None = None,
     ) -> None:
         self._name = name
         self._limits = limits
@@ -55,7 +57,7 @@ class BatchQueue:
         self._ids = itertools.count()
         # Kept, because looking it up costs a getpid() each time.
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._dispatcher = Dispatcher(name, limits, run_batch, observe, clock=clock)
+        self._dispatcher = Dispatcher(name, limits, run_batch, observe, clock=clock, lease=lease)
         self._plan = self._dispatcher.plan
 
     def __repr__(self) -> str:

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from gateway.batching.key import BatchKey
-from gateway.batching.limits import BatchLimits
+from gateway.batching.limits import BatchLimits, Lease
 from gateway.batching.queue import BatchQueue
 from gateway.batching.record import BatchRecord
 from gateway.codecs.trace_context import made_anew
@@ -43,6 +43,7 @@ Key = tuple[str, str, str]
 """Model, arm, role: "primary", or "shadow"."""
 
 BackendOf = Callable[[str, BackendConfig], Backend]
+LeaseOf = Callable[[Key], Lease | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,13 +73,15 @@ class _Open:
 class Lanes:
     """The lanes that are open.
 
-    Invariant: every queue's `serve` runs as a task of `group` from the moment its lane is opened until
-    it has been closed and is empty.
+    Invariant: until a lane has been closed and is empty, its queue's `serve` runs as a task of `group`.
     """
 
-    def __init__(self, group: asyncio.TaskGroup, metrics: Metrics) -> None:
+    def __init__(
+        self, group: asyncio.TaskGroup, metrics: Metrics, lease_of: LeaseOf | None = None
+    ) -> None:
         self._group = group
         self._metrics = metrics
+        self._lease_of = lease_of
         self._open: dict[Key, _Open] = {}
         self._closing: set[asyncio.Task[None]] = set()
 
@@ -133,7 +136,8 @@ class Lanes:
         runner = _Runner(recipe.arm, backend, metrics, deadly)
         described = recipe.arm.description
         limits = BatchLimits.of(recipe.batching, described.max_rows if described else None)
-        queue = BatchQueue(f"{model}: arm {arm}", limits, runner.run, runner.observe)
+        lease = self._lease_of(key) if self._lease_of else None
+        queue = BatchQueue(f"{model}: arm {arm}", limits, runner.run, runner.observe, lease=lease)
         metrics.queued_rows.set_function(lambda: queue.queued_rows)
         metrics.in_flight_batches.set_function(lambda: queue.in_flight)
         tasks = [self._group.create_task(queue.serve())]
@@ -141,12 +145,8 @@ class Lanes:
         if recipe.shadow is not None:
             mirror = self._mirror(recipe, recipe.shadow, queue)
             tasks.append(self._group.create_task(mirror.serve()))
-        return _Open(
-            recipe,
-            Lane(model=model, queue=queue, metrics=metrics, backend=backend, deadly=deadly),
-            mirror,
-            tuple(tasks),
-        )
+        lane = Lane(model=model, queue=queue, metrics=metrics, backend=backend, deadly=deadly)
+        return _Open(recipe, lane, mirror, tuple(tasks))
 
     def _mirror(self, recipe: _Recipe, shadow: ShadowConfig, queue: BatchQueue) -> Mirror:
         arm = recipe.arm

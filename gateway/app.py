@@ -10,7 +10,6 @@ import asyncio
 import functools
 import gc
 import logging
-import signal
 import time
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
@@ -39,7 +38,9 @@ from gateway.servers.heavy import HeavyWork
 from gateway.servers.http1 import Manners
 from gateway.servers.listen import HttpServer, listen_http
 from gateway.servers.rest_api import rest_api
+from gateway.servers.siblings import Siblings
 from gateway.servers.unrouted import add_unrouted
+from gateway.stopping import stop_asked
 from gateway.telemetry.logs import RequestLog, json_logging
 from gateway.telemetry.metrics import Metrics
 
@@ -57,8 +58,16 @@ class Gateway:
         addresses: `rest`, `grpc` and `admin` as `host:port`, with the ports really taken.
     """
 
-    def __init__(self, file: ConfigFile, config: Config, front: Front | None = None) -> None:
+    def __init__(
+        self,
+        file: ConfigFile,
+        config: Config,
+        front: Front | None = None,
+        *,
+        siblings: Siblings | None = None,
+    ) -> None:
         self._file = file
+        self._siblings = siblings
         self._front = front or OwnFront()
         self.lifecycle = Lifecycle()
         self.metrics = Metrics(CollectorRegistry(), version=__version__)
@@ -89,7 +98,8 @@ class Gateway:
             self.metrics,
             max_requests_in_flight=config.limits.max_requests_in_flight,
         )
-        self._lanes = Lanes(group, self.metrics)
+        siblings = self._siblings
+        self._lanes = Lanes(group, self.metrics, siblings.lease_of if siblings else None)
         self._reconciler = Reconciler(
             group,
             self.pipeline,
@@ -106,13 +116,16 @@ class Gateway:
             limits=config.limits,
             clock=time.monotonic,
         )
+        if siblings is not None:
+            self._desk.everywhere = siblings.statistics
         self._heavy = HeavyWork(self.metrics, max_queued=config.limits.max_heavy_queued)
         self._stack.callback(self._heavy.close)
         await self._listen(config)
         group.create_task(self._reconciler.run())
         group.create_task(self._follow_file())
         self.lifecycle.move_to(State.READY)
-        _log.info("the gateway is ready", extra={"fields": dict(self.addresses)})
+        ready = "the gateway is ready" if self._siblings is None else "the worker is ready"
+        _log.info(ready, extra={"fields": dict(self.addresses)})
 
     async def _listen(self, config: Config) -> None:
         patience_s = config.limits.default_timeout_s
@@ -135,6 +148,8 @@ class Gateway:
 
     def _listen_admin(self, address: str, manners: Manners) -> HttpServer:
         app = admin_api(self.pipeline, self.metrics.registry, lambda: self._state)
+        if self._siblings is not None:
+            app.include_router(self._siblings.routes)
         add_docs(app)
         add_unrouted(app)
         grace_s = self._state.config.limits.drain_timeout_s
@@ -147,21 +162,22 @@ class Gateway:
     async def _apply(self, config: Config) -> None:
         await self._reconciler.apply(config)
         self._state.config = config
-        self._state.loaded_at = datetime.now(UTC).isoformat(timespec="seconds")
+        self._state.loaded_at = datetime.now(UTC).isoformat(timespec="milliseconds")
         self._state.last_error = ""
         self.metrics.config_ok.set(1)
 
     async def _follow_file(self) -> None:
         async for change in self._file.changes(CONFIG_POLL_S):
             if isinstance(change, ConfigError):
-                self._refuse(change)
+                self.refuse(change)
                 continue
             self._warn_of_restart(change)
             await self._apply(change)
             self.metrics.config_reloads.labels("applied").inc()
             _log.info("configuration applied", extra={"fields": {"path": self._state.path}})
 
-    def _refuse(self, error: ConfigError) -> None:
+    def refuse(self, error: ConfigError) -> None:
+        """Note that the newest file cannot be used; what is in force stays so."""
         self._state.last_error = str(error)
         self.metrics.config_ok.set(0)
         self.metrics.config_reloads.labels("refused").inc()
@@ -219,18 +235,7 @@ async def run_gateway(
     file = ConfigFile(path, ListenOverrides(rest=rest, grpc=grpc, admin=admin))
     config = file.load()
     gateway = Gateway(file, config)
-    loop = asyncio.get_running_loop()
-    asked = asyncio.Event()
-    task = asyncio.current_task()
-    assert task is not None, "a coroutine that runs has a task"
-
-    def on_signal() -> None:
-        if asked.is_set():
-            task.cancel()
-        asked.set()
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, on_signal)
+    asked = stop_asked()
     calm_collector()
     with json_logging(config.log.level, gateway.metrics.log_lines_dropped.inc):
         try:

@@ -20,6 +20,7 @@ from prometheus_client import CollectorRegistry
 import gateway
 from gateway import config, errors
 from gateway.telemetry.metrics import Metrics
+from gateway.telemetry.workers import WorkerMetrics
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("gateway", "serving", "model_store", "loadtests", "tests")
@@ -115,10 +116,12 @@ def test_the_manual_gives_the_defaults_that_hold() -> None:
 
 
 def test_every_metric_is_in_the_manual() -> None:
-    registry = CollectorRegistry()
-    Metrics(registry, version="0")
+    registries = [CollectorRegistry(), CollectorRegistry()]
+    Metrics(registries[0], version="0")
+    WorkerMetrics(registries[1])  # a supervisor's, some of which go by the same names
     names = {
         family.name + ("_total" if family.type == "counter" else "")
+        for registry in registries
         for family in registry.collect()
         if family.name.startswith("tandem_")
     }

@@ -148,15 +148,20 @@ def describe_backend(backend: BackendConfig, tools: Tools) -> str:
     return f"stand-in on the tensorflow package, {threads} (no {MODEL_SERVER} on PATH)"
 
 
-def gateway_launch(path: Path, config: Config, tools: Tools) -> Launch:
+def gateway_launch(path: Path, config: Config, tools: Tools, *, workers: int = 1) -> Launch:
     """How the gateway is started. `config` is the file's, with the flags applied."""
     listen = config.listen
-    flags = ("--rest", listen.rest, "--grpc", listen.grpc, "--admin", listen.admin)
+    flags: tuple[str, ...] = ("--rest", listen.rest, "--grpc", listen.grpc)
+    flags += ("--admin", listen.admin)
+    margin_s = _MARGIN_S
+    if workers > 1:
+        flags = (*flags, "--workers", str(workers))
+        margin_s += _MARGIN_S  # a supervisor gives its workers one of its own
     return Launch(
         name="gateway",
         argv=(sys.executable, "-m", "gateway", "serve", str(path.resolve()), *flags),
         cwd=tools.root,
-        grace_s=config.limits.drain_notice_s + config.limits.drain_timeout_s + _MARGIN_S,
+        grace_s=config.limits.drain_notice_s + config.limits.drain_timeout_s + margin_s,
     )
 
 

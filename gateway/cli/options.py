@@ -14,6 +14,7 @@ __all__ = [
     "DEFAULT_FILE",
     "add_config",
     "add_listeners",
+    "add_workers",
     "address_of",
     "overrides",
     "read_config",
@@ -23,6 +24,7 @@ __all__ = [
 Listener: TypeAlias = Literal["rest", "grpc", "admin"]
 
 DEFAULT_FILE = Path("tandem.toml")
+MAX_WORKERS = 64
 
 _LISTENERS: dict[Listener, str] = {
     "rest": "the REST API",
@@ -50,6 +52,23 @@ def add_listeners(parser: argparse.ArgumentParser, *names: Listener, verb: str =
             metavar="HOST:PORT",
             help=f"where {_LISTENERS[name]} {verb}; wins over the file",
         )
+
+
+def add_workers(parser: argparse.ArgumentParser) -> None:
+    """`--workers`."""
+    parser.add_argument(
+        "--workers",
+        type=_count,
+        default=1,
+        metavar="N",
+        help=f"gateway processes that serve as one, at most {MAX_WORKERS}; default: 1",
+    )
+
+
+def _count(text: str) -> int:
+    if not (text.isdecimal() and 1 <= int(text) <= MAX_WORKERS):
+        raise argparse.ArgumentTypeError(f"got {text!r}, wants a number from 1 to {MAX_WORKERS}")
+    return int(text)
 
 
 def overrides(arguments: argparse.Namespace) -> ListenOverrides:

@@ -38,7 +38,7 @@ _Missing: TypeAlias = Callable[[], Awaitable[str]]
 
 @asynccontextmanager
 async def running_stack(
-    path: Path, config: Config, tools: Tools, terminal: Terminal
+    path: Path, config: Config, tools: Tools, terminal: Terminal, *, workers: int = 1
 ) -> AsyncIterator[Fleet]:
     """Start everything that the configuration needs on this machine, and stop it when the block ends.
 
@@ -50,6 +50,7 @@ async def running_stack(
         config: What it says, with the flags for listeners applied.
         tools: What there is to start things with.
         terminal: For progress.
+        workers: Gateway processes that serve as one.
 
     Raises:
         CommandError: a port is taken, an environment or a built model is missing, or something did not
@@ -62,7 +63,7 @@ async def running_stack(
     async with fleet(tools.logs) as children:
         start = _Start(config, tools, terminal, children)
         await start.backends(ours)
-        await start.gateway(path)
+        await start.gateway(path, workers)
         yield children
 
 
@@ -136,10 +137,11 @@ class _Start:
         finally:
             await adapter.aclose()
 
-    async def gateway(self, path: Path) -> None:
+    async def gateway(self, path: Path, workers: int) -> None:
         """Start the gateway and wait until every arm with traffic can answer."""
         listen = self.config.listen
-        child = await self.children.start(launch.gateway_launch(path, self.config, self.tools))
+        launched = launch.gateway_launch(path, self.config, self.tools, workers=workers)
+        child = await self.children.start(launched)
 
         async def missing() -> str:
             # Not just some model: an arm that comes late would leave its users to the other.

@@ -6,7 +6,13 @@ import argparse
 
 from gateway.cli.interrupt import Interrupt, run_interruptibly
 from gateway.cli.launch import find_tools
-from gateway.cli.options import add_config, add_listeners, read_config, require_ports
+from gateway.cli.options import (
+    add_config,
+    add_listeners,
+    add_workers,
+    read_config,
+    require_ports,
+)
 from gateway.cli.stack import running_stack
 from gateway.cli.terminal import Terminal
 
@@ -32,6 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_config(parser)
     parser.add_argument("--once", action="store_true", help="stop as soon as everything is ready")
     add_listeners(parser)
+    add_workers(parser)
 
 
 def run(arguments: argparse.Namespace, terminal: Terminal) -> int:
@@ -41,7 +48,8 @@ def run(arguments: argparse.Namespace, terminal: Terminal) -> int:
     tools = find_tools(config)
 
     async def command(interrupt: Interrupt) -> int:
-        async with running_stack(arguments.config, config, tools, terminal):
+        path, workers = arguments.config, arguments.workers
+        async with running_stack(path, config, tools, terminal, workers=workers):
             if not arguments.once:
                 terminal.say()
                 terminal.field("logs", f"{tools.logs}/")

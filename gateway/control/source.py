@@ -104,6 +104,12 @@ class ConfigFile:
         self._seen = _read(self.path)
         return _understand(self._seen, self.path, self._listen)
 
+    @property
+    def text(self) -> str:
+        """What the newest `load`, or the newest value of `changes`, was made from; "" if there was none."""
+        seen = self._seen
+        return seen.decode("utf-8-sig") if isinstance(seen, bytes) else ""
+
     async def changes(self, poll_s: float) -> AsyncGenerator[Config | ConfigError, None]:
         """Yield what the file says whenever its bytes have changed; never ends by itself.
 

@@ -14,6 +14,7 @@ from gateway.config import LimitsConfig
 from gateway.errors import CallerLeft, GatewayError, InvalidRequest, QueueFull
 from gateway.messages import Deadline, Dialect, Target, Trace
 from gateway.pipeline import Answer, Pipeline, Route, Scene
+from gateway.servers.siblings import Statistics
 from gateway.telemetry.logs import RequestLog
 from gateway.telemetry.metrics import Metrics
 
@@ -134,7 +135,11 @@ class Known:
 
 
 class Desk:
-    """Opens and closes exchanges: ids, deadlines, targets, and the books (metrics and log)."""
+    """Opens and closes exchanges: ids, deadlines, targets, and the books (metrics and log).
+
+    Attributes:
+        everywhere: Tells the statistics of all processes that serve together; None where this is all.
+    """
 
     def __init__(
         self,
@@ -148,6 +153,7 @@ class Desk:
         self.pipeline = pipeline
         self.limits = limits
         self.clock = clock
+        self.everywhere: Statistics | None = None
         self._metrics = metrics
         self._log = log
         # A random prefix keeps ids of several replicas and restarts apart; the counter is the cheap part.

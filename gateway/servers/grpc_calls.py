@@ -8,6 +8,7 @@ which is all that a leaving client needs.
 
 from __future__ import annotations
 
+import functools
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import Final, Protocol, TypeAlias, TypeVar
@@ -222,16 +223,37 @@ class Calls:
         _: Call,
     ) -> bytes:
         """Answer a question that needs no waiting: `method` reads it, and returns what will tell."""
+        return await Calls.find_out(dialect, functools.partial(_at_once, method), data, _)
+
+    @staticmethod
+    async def find_out(
+        dialect: Dialect,
+        method: Callable[[bytes], tuple[Target | None, Callable[[], Awaitable[bytes]]]],
+        data: bytes,
+        _: Call,
+    ) -> bytes:
+        """Answer a question that others must be asked about: `method` is as in `tell`, and what it returns waits."""
         target: Target | None = None
         try:
             if len(data) > _MAX_QUESTION_BYTES:
                 raise InvalidRequest(
                     f"got {len(data)} bytes, a question has at most {_MAX_QUESTION_BYTES}"
                 )
-            target, tell = method(data)
-            return tell()
+            target, find_out = method(data)
+            return await find_out()
         except GatewayError as error:
             raise refusal_of(error, dialect, target) from error
+
+
+def _at_once(
+    method: Callable[[bytes], tuple[Target | None, Callable[[], bytes]]], data: bytes
+) -> tuple[Target | None, Callable[[], Awaitable[bytes]]]:
+    target, tell = method(data)
+
+    async def find_out() -> bytes:
+        return tell()
+
+    return target, find_out
 
 
 def refusal_of(error: GatewayError, dialect: Dialect, target: Target | None) -> Refusal:

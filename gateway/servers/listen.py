@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 
 import grpc
 import uvicorn
@@ -16,10 +17,11 @@ from gateway.servers.grpc_aio import register
 from gateway.servers.http1 import BoundedProtocol, Manners
 from gateway.servers.http1_direct import Shortcut
 
-__all__ = ["HttpServer", "ListenError", "listen_http", "start_grpc"]
+__all__ = ["HttpServer", "ListenError", "listen_http", "listening_socket", "start_grpc"]
 
 BACKLOG = 2048
 KEEP_ALIVE_S = 75
+UNIX = "unix:"
 
 
 class ListenError(Exception):
@@ -29,25 +31,33 @@ class ListenError(Exception):
 class _Quiet(uvicorn.Server):
     """A uvicorn server that leaves the process's signals to whoever runs several of them."""
 
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.began = asyncio.Event()
+
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
 
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.began.set()
+
 
 class HttpServer:
-    """One HTTP listener."""
+    """One HTTP listener; without a socket of its own, one that is handed its connections."""
 
     def __init__(
         self,
         app: FastAPI,
-        listening: socket.socket,
+        listening: socket.socket | None,
         manners: Manners,
         *,
         grace_s: float,
         shortcut: Shortcut | None = None,
     ) -> None:
         own = {"manners": manners, "shortcut": shortcut}
-        self._socket = listening
+        self._sockets = [] if listening is None else [listening]
         self._server = _Quiet(
             uvicorn.Config(
                 app,
@@ -69,10 +79,32 @@ class HttpServer:
     async def serve_until_stopped(self) -> None:
         """Serve until `stop`, and until every request that had begun was answered."""
         try:
-            await self._server.serve(sockets=[self._socket])
+            await self._server.serve(sockets=self._sockets)
         finally:
-            self._socket.close()
+            for listening in self._sockets:
+                listening.close()
             self._stopped.set()
+
+    async def take(self, connection: socket.socket) -> None:
+        """Serve a connection that was accepted elsewhere; returns when it has begun.
+
+        It is closed if its client has left already, and if the server ends before it begins.
+        """
+        server, loop = self._server, asyncio.get_running_loop()
+        try:
+            await server.began.wait()
+            await loop.connect_accepted_socket(self._protocol, connection)
+        except OSError:  # its client has left
+            connection.close()
+        except asyncio.CancelledError:
+            connection.close()
+            raise
+
+    def _protocol(self) -> asyncio.Protocol:
+        # As uvicorn makes one for a connection that it accepts itself.
+        config = self._server.config
+        make: type[BoundedProtocol] = config.http_protocol_class  # type: ignore[assignment]
+        return make(config=config, server_state=self._server.server_state, app_state={})
 
     async def stop(self) -> None:
         """Stop listening, answer the requests that have begun, close idle connections."""
@@ -96,23 +128,50 @@ def listen_http(  # all of them by name
     Raises:
         ListenError: the address is taken, or is none of this machine's.
     """
-    host, port = split(address)
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listening, address = listening_socket(address, setting=setting)
+    server = HttpServer(app, listening, manners, shortcut=shortcut, grace_s=grace_s)
+    return server, address
+
+
+def listening_socket(address: str, *, setting: str) -> tuple[socket.socket, str]:
+    """A socket that listens on `host:port` or `unix:/path`, and the address it really has.
+
+    Raises:
+        ListenError: the address is taken, or is none of this machine's.
+    """
     try:
-        listening = socket.create_server((host, port), family=family, backlog=BACKLOG)
+        if address.startswith(UNIX):
+            listening = _on_path(address.removeprefix(UNIX))
+        else:
+            host, port = split(address)
+            family = socket.AF_INET6 if ":" in host else socket.AF_INET
+            listening = socket.create_server((host, port), family=family, backlog=BACKLOG)
+            address = joined(host, listening.getsockname()[1])
     except OSError as exc:
         raise ListenError(f"{setting}: cannot listen on {address}: {exc.strerror}") from exc
     listening.setblocking(False)  # noqa: FBT003 - the socket module's own signature
-    server = HttpServer(app, listening, manners, shortcut=shortcut, grace_s=grace_s)
-    return server, joined(host, listening.getsockname()[1])
+    return listening, address
+
+
+def _on_path(path: str) -> socket.socket:
+    listening = socket.socket(socket.AF_UNIX)
+    try:
+        Path(path).unlink(missing_ok=True)  # of one that ended without taking it away
+        listening.bind(path)
+        listening.listen(BACKLOG)
+    except OSError:
+        listening.close()
+        raise
+    return listening
 
 
 async def start_grpc(
-    api: GrpcApi, address: str, *, max_message_bytes: int
+    api: GrpcApi, address: str, *, max_message_bytes: int, shares_port: bool = False
 ) -> tuple[grpc.aio.Server, str]:
     """A started server for `api`, and the address it really has.
 
     A message of more than twice `max_message_bytes` does not reach `api`, which refuses what is over once that.
+    Servers that share a port get about the same number of connections each, from the kernel.
 
     Raises:
         ListenError: the address is taken, or is none of this machine's.
@@ -123,7 +182,7 @@ async def start_grpc(
             ("grpc.max_receive_message_length", 2 * max_message_bytes),
             ("grpc.max_send_message_length", -1),
             # Without it a second gateway would share the port and take half of its connections.
-            ("grpc.so_reuseport", 0),
+            ("grpc.so_reuseport", int(shares_port)),
         ]
     )
     register(server, api.served())

@@ -7,7 +7,7 @@ of Triton's service is refused by name, so that a client learns why.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Final, TypeAlias
 
 from gateway import __version__
@@ -75,11 +75,12 @@ class OipGrpc:
             "ServerMetadata": _server_metadata,
             "ModelMetadata": self._model_metadata,
             "ModelConfig": self._model_config,
-            "ModelStatistics": self._model_statistics,
             "RepositoryIndex": self._repository_index,
             **{name: functools.partial(_refuse, text) for name, text in _REFUSED.items()},
         }
         questions = {name: functools.partial(tell, method) for name, method in told.items()}
+        find_out = functools.partial(self._calls.find_out, "oip_grpc")
+        questions["ModelStatistics"] = functools.partial(find_out, self._model_statistics)
         infer = functools.partial(self._calls.serve, "oip_grpc", self._infer)
         return {"ModelInfer": infer, **questions}
 
@@ -161,14 +162,13 @@ class OipGrpc:
         target = Target(model=model, version=version)
         return target, lambda: encode_config_proto(*configuration_of(self._pipeline, target))
 
-    def _model_statistics(self, data: bytes) -> _Told:
+    def _model_statistics(self, data: bytes) -> tuple[Target, Callable[[], Awaitable[bytes]]]:
         model, version = decode_statistics_request(data)
 
-        def tell() -> bytes:
-            told = statistics_of(self._pipeline, model, version, self._desk.clock)
-            return encode_statistics_proto(told)
+        async def find_out() -> bytes:
+            return encode_statistics_proto(await statistics_of(self._desk, model, version))
 
-        return Target(model=model, version=version), tell
+        return Target(model=model, version=version), find_out
 
     def _repository_index(self, data: bytes) -> _Told:
         ready_only = oip_proto.decode_repository_index_request(data)

@@ -78,8 +78,8 @@ class _Told:
     """What the FastAPI routes tell."""
 
     def __init__(self, desk: Desk) -> None:
+        self._desk = desk
         self._pipeline = desk.pipeline
-        self._clock = desk.clock
 
     async def server(self) -> dict[str, Any]:
         return {"name": "tandem", "version": __version__, "extensions": list(EXTENSIONS)}
@@ -123,11 +123,11 @@ class _Told:
             return _problem(error, target)
 
     async def all_statistics(self) -> Response:
-        return _json(encode_statistics_json(statistics_of(self._pipeline, "", None, self._clock)))
+        return await self.statistics("")
 
     async def statistics(self, model: str, version: str | None = None) -> Response:
         try:
-            told = statistics_of(self._pipeline, model, version, self._clock)
+            told = await statistics_of(self._desk, model, version)
         except GatewayError as error:
             return _problem(error, Target(model=model, version=version))
         return _json(encode_statistics_json(told))

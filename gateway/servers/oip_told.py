@@ -1,7 +1,7 @@
 """What do we tell of a model's statistics and configuration, in either form of the Open Inference Protocol?
 
-Statistics are the sum over the arms that serve a version, in every dialect, since the process began; what
-shadows were asked is not in them.
+Statistics are the sum over the arms that serve a version, in every dialect and in every worker, since the gateway
+began; what shadows were asked is not in them.
 """
 
 from __future__ import annotations
@@ -15,11 +15,19 @@ from gateway.codecs.oip_statistics import BatchSize, ModelStatistics, Spent
 from gateway.errors import UnknownModel
 from gateway.messages import ModelDescription, Target
 from gateway.pipeline import Pipeline
+from gateway.servers.exchange import Desk
 from gateway.servers.statuses import describe_target, versions_of
 from gateway.telemetry.executions import Execution
 from gateway.telemetry.metrics import ArmMetrics
 
-__all__ = ["EXTENSIONS", "Clock", "batching_of", "configuration_of", "statistics_of"]
+__all__ = [
+    "EXTENSIONS",
+    "Clock",
+    "batching_of",
+    "configuration_of",
+    "statistics_here",
+    "statistics_of",
+]
 
 EXTENSIONS = (
     "binary_tensor_data",
@@ -32,10 +40,24 @@ EXTENSIONS = (
 Clock = Callable[[], float]
 
 
-def statistics_of(
+async def statistics_of(desk: Desk, model: str, version: str | None) -> list[ModelStatistics]:
+    """The statistics of one version, of all of a model, or of all models for "".
+
+    Raises:
+        UnknownModel: the model or the version is not served here.
+        NotReady: those of the other workers cannot be had.
+    """
+    told = statistics_here(desk.pipeline, model, version, desk.clock)
+    if desk.everywhere is None:
+        return told
+    all_of_it = {(one.name, one.version): one for one in await desk.everywhere()}
+    return [all_of_it.get((one.name, one.version), one) for one in told]
+
+
+def statistics_here(
     pipeline: Pipeline, model: str, version: str | None, clock: Clock
 ) -> list[ModelStatistics]:
-    """The statistics of one version, of all of a model, or of all models for "".
+    """As `statistics_of`, of this process alone.
 
     Raises:
         UnknownModel: the model or the version is not served here.

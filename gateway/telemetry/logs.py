@@ -35,12 +35,17 @@ _MAX_QUEUED_LINES = 10_000
 class _JsonLines(logging.Formatter):
     """One JSON object: `at`, `level`, `event`, and what the caller put in `extra={"fields": …}`."""
 
+    def __init__(self, fields: Mapping[str, Value]) -> None:
+        super().__init__()
+        self._fields = fields
+
     def format(self, record: logging.LogRecord) -> str:
         line: dict[str, Value] = {
             "at": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
             "logger": record.name,
             "event": record.getMessage(),
+            **self._fields,
         }
         line.update(getattr(record, "fields", {}))
         if record.exc_info:
@@ -68,12 +73,19 @@ class _DroppingQueueHandler(logging.handlers.QueueHandler):
 
 @contextmanager
 def json_logging(
-    level: LevelName, dropped: Callable[[], None], stream: TextIO | None = None
+    level: LevelName,
+    dropped: Callable[[], None],
+    stream: TextIO | None = None,
+    *,
+    fields: Mapping[str, Value] | None = None,
 ) -> Iterator[None]:
-    """Send every log record of the process to `stream` (standard error) as JSON, until the block ends."""
+    """Send every log record of the process to `stream` (standard error) as JSON, until the block ends.
+
+    `fields` are in every line.
+    """
     lines: queue.Queue[logging.LogRecord] = queue.Queue(_MAX_QUEUED_LINES)
     writer = logging.StreamHandler(stream or sys.stderr)
-    writer.setFormatter(_JsonLines())
+    writer.setFormatter(_JsonLines(fields or {}))
     listener = logging.handlers.QueueListener(lines, writer)
     entry = _DroppingQueueHandler(lines, dropped)
     root = logging.getLogger()

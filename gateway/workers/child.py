@@ -1,0 +1,131 @@
+"""What does a worker's process do? `python -m gateway.workers.child`, with its orders on standard input.
+
+It serves as a gateway does, and drains at SIGTERM as one; when its supervisor dies, the kernel sends it that.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import dataclasses
+import logging
+import os
+import signal
+import socket
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+import uvloop
+
+from gateway.app import Gateway, calm_collector
+from gateway.config import Config
+from gateway.control.source import ConfigError, ConfigFile, ListenOverrides, parse
+from gateway.memory import keep_freed
+from gateway.servers.listen import ListenError
+from gateway.servers.oip_told import statistics_here
+from gateway.servers.siblings import Siblings
+from gateway.stopping import stop_asked
+from gateway.telemetry.logs import json_logging
+from gateway.workers.front import WorkerFront
+from gateway.workers.leases import Bells, FileLocks, Leases
+from gateway.workers.office import Office, told_routes
+from gateway.workers.orders import LEAVING, UP, Orders
+from gateway.workers.told import families_of
+
+__all__ = ["main"]
+
+_PR_SET_PDEATHSIG: Final = 1
+
+_log = logging.getLogger("tandem")
+
+
+def main() -> int:
+    """Serve until told to end; the exit status."""
+    orders = Orders.read(sys.stdin.buffer.read())
+    if not _dies_with(orders.supervisor):
+        return 1
+    keep_freed()
+    try:
+        return uvloop.run(_serve(orders))
+    except (ConfigError, ListenError) as error:
+        sys.stderr.write(f"worker {orders.number}: {error}\n")
+        return 1
+
+
+class _Given(ListenOverrides):
+    """Where all workers listen: checked already, and not all of it what a file may say."""
+
+    def apply(self, config: Config) -> Config:
+        """The same configuration, with these addresses."""
+        given = dataclasses.asdict(self)
+        return dataclasses.replace(config, listen=dataclasses.replace(config.listen, **given))
+
+
+async def _serve(orders: Orders) -> int:
+    asked = stop_asked()
+    calm_collector()
+    given = _Given(rest=orders.rest, grpc=orders.grpc, admin=orders.admin)
+    file = ConfigFile(Path(orders.file), given)
+    config, wrong = _loaded(file, orders.good, given)
+    leases = Leases(FileLocks(orders.locks), Bells(orders.bells), orders.number)
+    leases.begin()
+    async with Office(orders.office) as office:
+        gateway = _gateway(file, config, orders.line, office, leases=leases)
+        dropped = gateway.metrics.log_lines_dropped.inc
+        with json_logging(config.log.level, dropped, fields={"worker": orders.number}):
+            if wrong is not None:
+                gateway.refuse(wrong)
+            try:
+                async with gateway:
+                    _say(UP)
+                    await asked.wait()
+                    _say(LEAVING)
+            except asyncio.CancelledError:
+                _log.error("stopped at once, at a second signal")
+                return 1
+    return 0
+
+
+def _loaded(
+    file: ConfigFile, good: str, given: ListenOverrides
+) -> tuple[Config, ConfigError | None]:
+    """What the file says; where it is wrong, what it said when it last was right, and what is wrong."""
+    try:
+        return file.load(), None
+    except ConfigError as error:
+        return given.apply(parse(good, str(file.path))), error
+
+
+def _gateway(
+    file: ConfigFile, config: Config, line: int, office: Office, *, leases: Leases
+) -> Gateway:
+    front = WorkerFront(socket.socket(fileno=line))
+    siblings = Siblings(
+        statistics=office.statistics,
+        routes=told_routes(
+            lambda: families_of(gateway.metrics.registry),
+            lambda: statistics_here(gateway.pipeline, "", None, time.monotonic),
+        ),
+        lease_of=leases.of,
+    )
+    gateway = Gateway(file, config, front, siblings=siblings)
+    return gateway
+
+
+def _say(what: bytes) -> None:
+    with suppress(BrokenPipeError):  # nobody hears it any more, which is no reason not to drain
+        os.write(sys.stdout.fileno(), what)
+
+
+def _dies_with(supervisor: int) -> bool:
+    """Tie our life to the supervisor's; False if it is over already."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    return os.getppid() == supervisor
+
+
+if __name__ == "__main__":
+    sys.exit(main())

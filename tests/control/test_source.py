@@ -38,7 +38,7 @@ def test_a_sound_file_is_read_whole() -> None:
         (
             "[backends.tf]",
             "[backends.tf]\nzzz = 1",
-            "t.toml:2  backends.tf.zzz   unknown key; known here: kind, address, protocol, replicas, max_message_bytes, tls, management, body, declared, forwards_reload",
+            "t.toml:2  backends.tf.zzz   unknown key; known here: kind, address, protocol, replicas, max_hedge_ratio, max_message_bytes, tls, management, body, declared, forwards_reload",
         ),
         (
             "weight = 50",

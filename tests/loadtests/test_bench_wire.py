@@ -10,9 +10,9 @@ import pytest
 from gateway.codecs import oip_json, oip_proto
 from loadtests.bench_wire.backend import answer
 from loadtests.bench_wire.bodies import SIZES, WIRES, Wire, body_of, message_of
-from loadtests.bench_wire.load import Asked, read_h2load
+from loadtests.bench_wire.load import Asked, post, read_h2load
 from loadtests.bench_wire.memory import ENVIRONMENT, copies_of
-from loadtests.bench_wire.stack import stack
+from loadtests.bench_wire.stack import Link, stack
 
 IMAGE = SIZES["600KB"]
 ALLOCATOR = 0.25  # of a copy, for all else that a request allocates
@@ -65,3 +65,18 @@ def test_an_image_is_held_three_times_at_most(tmp_path: Path) -> None:
         for wire in ("REST binary", "gRPC raw"):
             found = copies_of(wire, IMAGE, "brief", served)
             assert found.at_once <= 3 + ALLOCATOR, (wire, found)
+
+
+def test_an_image_that_comes_and_goes_over_rest_is_held_once(tmp_path: Path) -> None:
+    """It is received where it stays, and sent from there."""
+    with stack(tmp_path, environment=ENVIRONMENT, link="rest+tcp", cores=(None, None)) as served:
+        found = copies_of("REST binary", IMAGE, "brief", served)
+        assert found.made <= 1 + ALLOCATOR, found
+
+
+@pytest.mark.parametrize("link", ["grpc+unix", "rest+unix"])
+def test_the_backend_is_asked_over_a_unix_socket(tmp_path: Path, link: Link) -> None:
+    with stack(tmp_path, link=link, cores=(None, None)) as served:
+        for model in ("same", "brief"):
+            body = body_of("REST binary", IMAGE, model)
+            assert len(post(served.rest, body)) > body.answer_bytes

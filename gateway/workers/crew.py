@@ -99,7 +99,12 @@ class Crew:
         """Start a worker and keep it running until `tell`, or until it is given up."""
         record = Record()
         while not self._stopping.is_set():
-            status, up_s = await self._live(number)
+            try:
+                status, up_s = await self._live(number)
+            except OSError as error:  # no process to be had: not now, perhaps
+                fields = {"worker": number, "error": str(error)}
+                _log.error("cannot start a worker", extra={"fields": fields})
+                status, up_s = 1, None
             if self._stopping.is_set():
                 return
             verdict = after_failure(record, up_s, PATIENCE)

@@ -64,6 +64,11 @@ class EnvoyProcess:
     def __repr__(self) -> str:
         return f"<EnvoyProcess pid {self._process.pid}>"
 
+    @property
+    def is_running(self) -> bool:
+        """Whether it has not ended."""
+        return self._process.returncode is None
+
     async def wait(self) -> int:
         """Wait for its end; the status of the process."""
         return await self._process.wait()

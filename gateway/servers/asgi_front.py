@@ -20,6 +20,7 @@ import orjson
 from gateway.servers.body import Message, Receive, Send
 from gateway.servers.grpc_asgi import GrpcApp, is_grpc
 from gateway.servers.http1_bounds import REASONS, Manners
+from gateway.servers.http1_cycle import CLIENT_LEFT
 from gateway.servers.rest import RestApi
 
 __all__ = ["AsgiFront"]
@@ -76,7 +77,7 @@ class AsgiFront:
             if self._timer is None:
                 self._watch_arrivals(visit)
         app = self._grpc if as_grpc else self._rest
-        await app(scope, visit.receive, send)
+        await app(scope, visit.receive, _bodiless(send) if scope["method"] == "HEAD" else send)
 
     def leave(self, key: bytes) -> None:
         """The client of the request with this key has left; one that has ended is nobody's."""
@@ -139,10 +140,21 @@ class _Visit:
         return message
 
     def end(self) -> None:
-        """Cancel the task."""
+        """Cancel the task, as one whose client nobody answers."""
         assert self._task is not None, "a request is served by a task"
         self.was_ended = True
-        self._task.cancel()
+        self._task.cancel(CLIENT_LEFT)
+
+
+def _bodiless(send: Send) -> Send:
+    """As `send`, for a HEAD request: the head of the answer is sent, and none of its body."""
+
+    async def send_head(message: Message) -> None:
+        if message["type"] == "http.response.body":
+            message = {**message, "body": b""}
+        await send(message)
+
+    return send_head
 
 
 def _value(headers: list[tuple[bytes, bytes]], wanted: bytes) -> bytes:

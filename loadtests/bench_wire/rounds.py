@@ -21,7 +21,7 @@ from loadtests.bench_wire.bodies import SIZES, Body, Wire, body_of
 from loadtests.bench_wire.load import Loader, ask, post
 from loadtests.bench_wire.stack import Stack
 
-__all__ = ["Case", "Found", "cpu_seconds_of", "measure"]
+__all__ = ["Case", "Found", "cpu_seconds_of", "loader_of", "measure", "us_each"]
 
 _CALLERS = {"4B": 64, "10KB": 64, "600KB": 8, "6MB": 4}
 _CALLERS_OF_JSON = {
@@ -86,8 +86,7 @@ def _told(ratios: list[float]) -> str:
 
 def measure(case: Case, stack: Stack, loader: Loader, rounds: int) -> Found:
     """Ask the gateway and the echo in turn, and parse JSON alone on the same core, round by round."""
-    callers = _CALLERS_OF_JSON if case.wire == "REST JSON" else _CALLERS
-    loader = replace(loader, callers=callers[case.size])
+    loader = loader_of(case, loader)
     body = body_of(case.wire, SIZES[case.size], case.model)
     is_grpc = case.wire == "gRPC raw"
     gateway_at, echo_at = (
@@ -102,7 +101,7 @@ def measure(case: Case, stack: Stack, loader: Loader, rounds: int) -> Found:
             (stack.gateway, gateway_at, found.gateway_us),
             (stack.echo, echo_at, found.echo_us),
         ):
-            spent.append(_us_each(server, address, (case.wire, body, loader), found))
+            spent.append(us_each(server, address, (case.wire, body, loader), found))
         if case.wire == "REST JSON" and case.size != "4B":
             found.parse_us.append(_parse_us(body.content, GATEWAY_CORE))
         rows, count = (
@@ -112,7 +111,14 @@ def measure(case: Case, stack: Stack, loader: Loader, rounds: int) -> Found:
     return found
 
 
-def _us_each(server: Running, address: str, what: tuple[Wire, Body, Loader], found: Found) -> float:
+def loader_of(case: Case, loader: Loader) -> Loader:
+    """The loader with as many callers as the case has."""
+    callers = _CALLERS_OF_JSON if case.wire == "REST JSON" else _CALLERS
+    return replace(loader, callers=callers[case.size])
+
+
+def us_each(server: Running, address: str, what: tuple[Wire, Body, Loader], found: Found) -> float:
+    """Microseconds of processor time that a request costs the server; errors are noted in `found`."""
     wire, body, _ = what
     if wire != "gRPC raw":
         # The callers before left, and with them the process that read for one; not ours to pay for.

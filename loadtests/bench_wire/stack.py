@@ -12,9 +12,11 @@ from typing import Literal, TypeAlias
 from loadtests.bench.processes import Running, free_port, running, wait_for_http
 from loadtests.bench.stack import BACKEND_CORE, GATEWAY_CORE
 
-__all__ = ["LINKS", "Link", "Stack", "stack"]
+__all__ = ["LINKS", "Front", "Link", "Stack", "stack"]
 
 Link: TypeAlias = Literal["grpc+tcp", "grpc+unix", "rest+tcp", "rest+unix"]
+
+Front: TypeAlias = Literal["own", "envoy"]
 
 LINKS: tuple[Link, ...] = ("grpc+tcp", "grpc+unix", "rest+tcp", "rest+unix")
 """How the gateway asks its backend: protocol and socket."""
@@ -59,6 +61,7 @@ def stack(
     environment: Mapping[str, str] | None = None,
     delay_ms: float = 0.0,
     link: Link = "grpc+tcp",
+    front: Front = "own",
     cores: tuple[int | None, int | None] = (GATEWAY_CORE, BACKEND_CORE),
 ) -> Iterator[Stack]:
     """A gateway in front of the trivial backend, and the echoes.
@@ -68,6 +71,7 @@ def stack(
         environment: For the gateway, added to ours.
         delay_ms: The models' `batching.max_delay_ms`.
         link: How the gateway asks the backend.
+        front: What listens for the gateway.
         cores: The gateway's and the echoes', and the backend's; None binds to none.
     """
     names = ("rest", "grpc", "admin", "backend", "echo_rest", "echo_grpc")
@@ -80,7 +84,7 @@ def stack(
     python: list[str | Path] = [sys.executable, "-m"]
     backend = [*python, "loadtests.bench_wire.backend", protocol, backend_at]
     echo = [*python, "loadtests.bench_wire.echo", str(ports["echo_rest"]), str(ports["echo_grpc"])]
-    serve = [*python, "gateway", "serve", config]
+    serve = [*python, "gateway", "serve", config, "--front", front]
     ours, others = cores
     with (
         running("backend", backend, core=others, logs=scratch),

@@ -1,4 +1,4 @@
-"""One gateway for all cases, in front of one scripted TF Serving, on a loop of its own."""
+"""One gateway behind each front for all cases, in front of one scripted TF Serving, on a loop of its own."""
 
 from __future__ import annotations
 
@@ -11,9 +11,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from gateway.app import Gateway
-from gateway.control.source import ConfigFile
 from tests.conformance.scripted import Scripted, serving
+from tests.fronts import BOTH, Front, listening
 
 CONFIG = """
 [listen]
@@ -47,10 +46,11 @@ class Running:
 class _Loop:
     """Runs the gateway in a thread, from `start` until `stop`."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, front: Front) -> None:
         self.backend = Scripted()
         self.address = ""
         self._path = path
+        self._front = front
         self._started = threading.Event()
         self._loop = asyncio.new_event_loop()
         self._stop = asyncio.Event()
@@ -68,16 +68,17 @@ class _Loop:
     async def _run(self) -> None:
         async with serving(self.backend) as backend:
             self._path.write_text(CONFIG.format(address=backend.address))
-            file = ConfigFile(self._path)
-            async with Gateway(file, file.load()) as gateway:
-                self.address = gateway.addresses["rest"]
+            async with listening(self._path, self._front) as addresses:
+                self.address = addresses["rest"]
                 self._started.set()
                 await self._stop.wait()
 
 
-@pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    loop = _Loop(tmp_path_factory.mktemp("gateway") / "tandem.toml")
+@pytest.fixture(scope="module", params=BOTH)
+def running(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Running]:
+    loop = _Loop(tmp_path_factory.mktemp("gateway") / "tandem.toml", request.param)
     loop.start()
     try:
         with httpx.Client(base_url=f"http://{loop.address}", timeout=60) as client:

@@ -11,7 +11,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from gateway.app import Gateway
 from gateway.codecs.lenient_json import read_json
 from tests.golden.exchanges import RestExchange, lifecycle_exchanges
 from tests.golden.raw_http import send
@@ -90,9 +89,9 @@ STAGES: Mapping[str, Stage] = {
 }
 
 
-async def replay_lifecycle(gateway: Gateway, base: Path, made: Path) -> list[Verdict]:
+async def replay_lifecycle(gateway: Mapping[str, str], base: Path, made: Path) -> list[Verdict]:
     """Make stage after stage in `base`, and ask the gateway what was recorded of each."""
-    address = gateway.addresses["rest"]
+    address = gateway["rest"]
     verdicts = []
     for note, stage in STAGES.items():
         stage.change(base, made)

@@ -19,6 +19,7 @@ import grpc
 
 from gateway._stubs import tfs_wire_pb2 as wire
 from serving.tf_serving.config import ModelConfig
+from tests.fronts import Front
 from tests.golden.compare import (
     conversation_disagreement,
     grpc_disagreement,
@@ -67,7 +68,9 @@ class Verdict:
         return not self.disagreement
 
 
-async def replay(address: str, config: Path, made: Path, *others: ModelConfig) -> list[Verdict]:
+async def replay(
+    address: str, config: Path, made: Path, *others: ModelConfig, front: Front = "own"
+) -> list[Verdict]:
     """Ask a gateway in front of a stand-in everything that was recorded, in order.
 
     Args:
@@ -75,19 +78,20 @@ async def replay(address: str, config: Path, made: Path, *others: ModelConfig) -
         config: Where the gateway's configuration is written.
         made: The directory that `make_models` wrote, which the stand-in serves.
         others: What else it serves, and shall still serve in the end.
+        front: What listens.
     """
     verdicts: list[Verdict] = []
     exchanges = rest_exchanges()
     for cors in (False, True):
-        async with gateway_before(address, config, cors=cors) as gateway:
+        async with gateway_before(address, config, cors=cors, front=front) as gateway:
             asked = [exchange for exchange in exchanges if (exchange.flags == "cors") == cors]
-            await _reset_counter(gateway.addresses["grpc"])
-            verdicts += await replay_rest(gateway.addresses["rest"], asked)
+            await _reset_counter(gateway["grpc"])
+            verdicts += await replay_rest(gateway["rest"], asked)
             if not cors:
-                verdicts += await _replay_conversations(gateway.addresses["rest"])
-                await _reset_counter(gateway.addresses["grpc"])
+                verdicts += await _replay_conversations(gateway["rest"])
+                await _reset_counter(gateway["grpc"])
                 at_first = reload_to([*served_models(made), *others])
-                verdicts += await _replay_grpc(gateway.addresses["grpc"], made, at_first)
+                verdicts += await _replay_grpc(gateway["grpc"], made, at_first)
     return verdicts
 
 
@@ -125,11 +129,25 @@ async def _replay_grpc(address: str, made: Path, at_first: bytes) -> list[Verdic
         begin_anew: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(RELOAD)
         for exchange in grpc_exchanges():
             if exchange.method == RELOAD:
-                await begin_anew(at_first, timeout=TIMEOUT_S)
+                await _reload(begin_anew, at_first)
             found = await _ask(channel, exchange, made)
             verdicts.append(Verdict("grpc", exchange.id, exchange.group, exchange.kind, found))
-        await begin_anew(at_first, timeout=TIMEOUT_S)
+        await _reload(begin_anew, at_first)
     return verdicts
+
+
+async def _reload(call: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes], models: bytes) -> None:
+    """Have these models served, once the reload before has ended, whose client may just have left."""
+    async with asyncio.timeout(TIMEOUT_S):
+        while True:
+            try:
+                await call(models, timeout=TIMEOUT_S)
+            except grpc.aio.AioRpcError as error:
+                if error.code() is not grpc.StatusCode.RESOURCE_EXHAUSTED:
+                    raise
+                await asyncio.sleep(0.01)
+            else:
+                return
 
 
 async def _ask(channel: grpc.aio.Channel, exchange: GrpcExchange, made: Path) -> str:
@@ -187,9 +205,11 @@ def main() -> None:
     parser.add_argument(
         "models", type=Path, help="the directory that make_models wrote, as served there"
     )
+    parser.add_argument("--front", choices=["own", "envoy"], default="own")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as directory:
-        verdicts = asyncio.run(replay(given.address, Path(directory) / "tandem.toml", given.models))
+        config = Path(directory) / "tandem.toml"
+        verdicts = asyncio.run(replay(given.address, config, given.models, front=given.front))
     print(summary(verdicts, explained()))  # noqa: T201 - a command line
 
 

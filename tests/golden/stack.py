@@ -1,15 +1,14 @@
-"""A gateway in this process, in front of a stand-in that serves the like of the recorded models."""
+"""A gateway in front of a stand-in that serves the like of the recorded models."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from gateway.app import Gateway
-from gateway.control.source import ConfigFile
 from serving.tf_serving.config import ModelConfig
 from serving.tf_serving.versions import AllVersions
+from tests.fronts import Front, listening
 
 _PLAIN = ("counter", "est", "half_plus_three", "half_plus_two", "half_plus_two_tf2", "mlp")
 _ONE_VERSION = {
@@ -63,27 +62,32 @@ def served_models(made: Path) -> list[ModelConfig]:
 
 
 @asynccontextmanager
-async def gateway_before(address: str, path: Path, *, cors: bool = False) -> AsyncIterator[Gateway]:
-    """A gateway whose every model is served by the stand-in at `address`; its configuration is at `path`."""
-    async with _gateway(address, path, _arms(_ONE_VERSION) + _TWO_VERSIONS, cors=cors) as gateway:
-        yield gateway
+async def gateway_before(
+    address: str, path: Path, *, cors: bool = False, front: Front = "own"
+) -> AsyncIterator[Mapping[str, str]]:
+    """A gateway whose every model is served by the stand-in at `address`, as its own addresses.
+
+    Its configuration is at `path`.
+    """
+    models = _arms(_ONE_VERSION) + _TWO_VERSIONS
+    path.write_text(_listen(address, cors=cors) + models)  # noqa: ASYNC240 - nothing else runs yet
+    async with listening(path, front) as addresses:
+        yield addresses
 
 
 @asynccontextmanager
-async def gateway_of(address: str, path: Path, model: str) -> AsyncIterator[Gateway]:
+async def gateway_of(
+    address: str, path: Path, model: str, *, front: Front = "own"
+) -> AsyncIterator[Mapping[str, str]]:
     """As `gateway_before`, of one model, whose versions may come and go."""
-    async with _gateway(address, path, _arms([model]), cors=False) as gateway:
-        yield gateway
+    path.write_text(_listen(address, cors=False) + _arms([model]))  # noqa: ASYNC240 - as above
+    async with listening(path, front) as addresses:
+        yield addresses
 
 
 def _arms(models: Iterable[str]) -> str:
     return "".join(f'[models.{name}.arms.tf]\nbackend = "tf"\n' for name in models)
 
 
-@asynccontextmanager
-async def _gateway(address: str, path: Path, models: str, *, cors: bool) -> AsyncIterator[Gateway]:
-    listen = _LISTEN.format(address=address, cors="[rest]\ncors = true" if cors else "")
-    path.write_text(listen + models)  # noqa: ASYNC240 - nothing else runs yet
-    file = ConfigFile(path)
-    async with Gateway(file, file.load()) as gateway:
-        yield gateway
+def _listen(address: str, *, cors: bool) -> str:
+    return _LISTEN.format(address=address, cors="[rest]\ncors = true" if cors else "")

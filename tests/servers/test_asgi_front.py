@@ -39,8 +39,8 @@ class Slow:
         while (await receive()).get("more_body", False):
             pass
         await self._wait()
-        await send({"type": "http.response.start", "status": 204, "headers": []})
-        await send({"type": "http.response.body", "body": b""})
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"rest"})
 
     async def _wait(self) -> None:
         self.begun.set()
@@ -83,8 +83,19 @@ def test_a_request_is_served_by_what_it_speaks(*, http: bool) -> None:
         slow.go.set()
         wire = Wire(pieces(framed(b"a")))
         await front(keyed("/s/M", http=http), wire.receive, wire.send)
-        assert wire.sent[0]["status"] == (204 if http else 200)
-        assert wire.body == (b"" if http else framed(b"a"))
+        assert wire.sent[0]["status"] == 200
+        assert wire.body == (b"rest" if http else framed(b"a"))
+
+    against(scenario)
+
+
+def test_head_is_answered_without_a_body() -> None:
+    async def scenario(front: AsgiFront, slow: Slow) -> None:
+        slow.go.set()
+        wire = Wire(pieces(b""))
+        await front({**keyed("/", http=True), "method": "HEAD"}, wire.receive, wire.send)
+        assert len(wire.sent) == 2
+        assert wire.body == b""
 
     against(scenario)
 

@@ -1,0 +1,175 @@
+"""The life of the gateway inside Envoy: its streams and its requests at the drain, TLS, taken addresses."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+from pathlib import Path
+
+import grpc
+import pytest
+
+from gateway.codecs import oip_proto, tfs_proto
+from gateway.control.addresses import ListenOverrides
+from gateway.front.process import Certificate, EnvoyError, started_envoy
+from gateway.messages import InferRequest
+from gateway.servers.listen import ListenError, split
+from tests.fakes.arithmetic import Gate
+from tests.fakes.gateways import LISTEN
+from tests.front.envoys import (
+    PATH,
+    REQUEST,
+    TOKENS,
+    Behind,
+    against,
+    behind_envoy,
+    predict,
+    queued,
+    until,
+)
+
+pytestmark = pytest.mark.slow
+
+STREAM = "/inference.GRPCInferenceService/ModelStreamInfer"
+WATCH = "/grpc.health.v1.Health/Watch"
+SERVING, NOT_SERVING = b"\x08\x01", b"\x08\x02"
+EMPTY = f"{LISTEN}\n[backends]\n[models]\n"
+
+
+def test_streams_answer_in_order_and_end_with_the_drain(tmp_path: Path) -> None:
+    async def scenario(behind: Behind, channel: grpc.aio.Channel) -> None:
+        watched: grpc.aio.UnaryStreamMultiCallable[bytes, bytes] = channel.unary_stream(WATCH)
+        streamed: grpc.aio.StreamStreamMultiCallable[bytes, bytes] = channel.stream_stream(STREAM)
+        watch = watched(b"")
+        assert await watch.read() == SERVING
+        stream = streamed()
+        for name in ("a", "b", "c"):
+            request = InferRequest(model="floats", inputs=REQUEST.inputs, id=name)
+            await stream.write(oip_proto.encode_request(request))
+        for wanted in (b"a", b"b", b"c"):
+            answer = await stream.read()
+            assert isinstance(answer, bytes)
+            assert wanted in answer
+        await behind.envoy.stop()
+        assert await watch.read() == NOT_SERVING
+        assert await watch.code() is grpc.StatusCode.OK
+        with pytest.raises(grpc.aio.AioRpcError) as ended:
+            await stream.read()
+        assert ended.value.code() is grpc.StatusCode.UNAVAILABLE
+        assert ended.value.details() == "the gateway is draining"
+
+    against(tmp_path, scenario)
+
+
+def test_what_was_accepted_is_answered_before_the_end(tmp_path: Path) -> None:
+    gate = Gate()
+
+    async def scenario(behind: Behind, channel: grpc.aio.Channel) -> None:
+        async with asyncio.TaskGroup() as group:
+            rest = group.create_task(behind.rest.post(PATH, json={"instances": [[1]]}))
+            async with asyncio.timeout(20):
+                await gate.arrived.wait()
+            call = group.create_task(_asked(channel))
+            await until(lambda: queued(behind, 1))
+            stopping = group.create_task(behind.envoy.stop())
+            await until(lambda: _refuses(behind))
+            assert not stopping.done()
+            gate.opened.set()
+        assert rest.result().json() == {"predictions": [1]}
+        assert tfs_proto.decode_response(call.result()).outputs[0].array.tolist() == [3]
+
+    against(tmp_path, scenario, fault=gate)
+
+
+async def _asked(channel: grpc.aio.Channel) -> bytes:
+    return await predict(channel)(tfs_proto.encode_request(TOKENS))
+
+
+async def _refuses(behind: Behind) -> bool:
+    host, port = split(behind.envoy.addresses["rest"])
+    try:
+        _, writer = await asyncio.open_connection(host, port)
+    except ConnectionRefusedError:
+        return True
+    writer.close()
+    return False
+
+
+def test_tls_is_served_on_either_port(tmp_path: Path) -> None:
+    certificate = Certificate(chain=tmp_path / "cert.pem", key=tmp_path / "key.pem")
+    asked = [
+        "req",
+        "-x509",
+        "-newkey",
+        "rsa:2048",
+        "-nodes",
+        "-days",
+        "2",
+        "-subj",
+        "/CN=localhost",
+        "-addext",
+    ]
+    names = "subjectAltName=DNS:localhost,IP:127.0.0.1"
+    made = ("-keyout", str(certificate.key), "-out", str(certificate.chain))
+    subprocess.run(["openssl", *asked, names, *made], check=True, capture_output=True)
+
+    async def run() -> None:
+        trusted = grpc.ssl_channel_credentials(certificate.chain.read_bytes())
+        async with (
+            behind_envoy(tmp_path / "tandem.toml", certificate=certificate) as behind,
+            grpc.aio.secure_channel(behind.grpc, trusted) as channel,
+        ):
+            assert (await behind.rest.post(PATH, json={"instances": [[1, 2]]})).status_code == 200
+            await predict(channel)(tfs_proto.encode_request(REQUEST))
+
+    asyncio.run(run())
+
+
+def test_an_address_that_is_taken_is_told_with_its_setting(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with behind_envoy(tmp_path / "tandem.toml") as behind:
+            for name in ("rest", "grpc", "admin"):
+                taken = ListenOverrides(**{name: behind.envoy.addresses[name]})
+                with pytest.raises(ListenError, match=f"listen.{name}: cannot listen"):
+                    async with started_envoy(tmp_path / "tandem.toml", taken):
+                        pass
+
+    asyncio.run(run())
+
+
+def test_a_missing_envoy_is_told_with_its_remedy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "pyvoy", None)
+    (tmp_path / "tandem.toml").write_text(EMPTY)
+
+    async def run() -> None:
+        async with started_envoy(tmp_path / "tandem.toml", ListenOverrides()):
+            pass
+
+    with pytest.raises(EnvoyError, match=r"pip install tandem-gateway\[envoy\]"):
+        asyncio.run(run())
+
+
+def test_the_command_drains_at_sigterm_and_exits_0(root: Path, tmp_path: Path) -> None:
+    (tmp_path / "tandem.toml").write_text(EMPTY)
+    argv = [sys.executable, "-m", "gateway", "serve", str(tmp_path / "tandem.toml")]
+    with subprocess.Popen(
+        [*argv, "--front", "envoy"], cwd=root, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stderr is not None
+        assert any("the gateway is ready" in line for line in process.stderr)
+        process.terminate()
+        rest = process.stderr.read()
+        assert process.wait(60) == 0
+    assert "the gateway has stopped" in rest
+
+
+@pytest.mark.parametrize("flags", [["--tls-cert", "a"], ["--front", "envoy", "--tls-key", "b"]])
+def test_tls_needs_envoy_and_both_files(flags: list[str], root: Path, tmp_path: Path) -> None:
+    (tmp_path / "tandem.toml").write_text(EMPTY)
+    argv = [sys.executable, "-m", "gateway", "serve", str(tmp_path / "tandem.toml"), *flags]
+    ended = subprocess.run(argv, cwd=root, capture_output=True, text=True, check=False, timeout=120)
+    assert ended.returncode == 2
+    assert "--tls-cert and --tls-key" in ended.stderr

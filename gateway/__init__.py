@@ -13,7 +13,7 @@ The path of one request, and the module that takes each step:
     codecs.*                      messages.InferResponse -> bytes (pure)
     telemetry                     every step is counted and timed
 
-Read the folders in the order of that list; `app.py` wires them together.
+Read the folders in the order of that list; `app.py` wires them together, `workers` runs several as one.
 """
 
 __version__ = "0.1.0"

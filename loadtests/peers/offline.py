@@ -1,9 +1,9 @@
 """What does the model do without any server? Runs in .venv-torch, with what to do as JSON on its standard input.
 
 Writes what the package says of each row alone, after holding it to the store's answers where there are some, and
-prints the most rows a second that it reaches on the same rows: sorted by length, so that next to nothing is
-padded, in the best of several batch sizes, on one thread, one batch after another. Nothing that serves one
-caller a row can do better with one worker.
+prints the most rows a second that it reaches on the same rows: each several times, sorted by length, so that next to
+nothing is padded, in the best of several batch sizes, on one thread, one batch after another. Nothing that
+serves one caller a row can do better with one worker.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ import numpy as np
 
 from loadtests.peers.served import Row, Run, batch_of, length_of, load
 
-BATCH_ROWS = (8, 16, 32, 64)
+BATCH_ROWS = (4, 8, 16, 64)
+POOL_ROWS = 240  # so many rows to choose equals from; about as many as callers that wait
 
 
 def main() -> int:
@@ -41,7 +42,8 @@ def main() -> int:
 def _rows_per_s(model: str, run: Run, rows: Sequence[Row], *, size: int, seconds: float) -> float:
     """Whole passes over the rows, until the seconds are over."""
     ordered = sorted(rows, key=length_of)
-    repeated = [*ordered] * -(-size // len(rows))  # at least one full batch
+    times = -(-POOL_ROWS // len(rows))
+    repeated = [row for row in ordered for _ in range(times)]
     parts = [repeated[start : start + size] for start in range(0, len(repeated), size)]
     batches = [batch_of(model, part) for part in parts]
     run(batches[-1])

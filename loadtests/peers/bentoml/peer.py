@@ -41,7 +41,7 @@ PEER = Peer(
         },
         "tuned": {
             "iris": {"max_batch_size": 64, "max_latency_ms": 10000},
-            "minilm": {"max_batch_size": 16, "max_latency_ms": 60000},
+            "minilm": {"max_batch_size": 1, "max_latency_ms": 60000},
         },
     },
     commands=_commands,

@@ -22,10 +22,10 @@ class Served:
         self._answer = rows_of(MODEL)
 
     @bentoml.api(  # type: ignore[untyped-decorator]
-        batchable=True,
-        max_batch_size=SETTINGS["max_batch_size"],
+        batchable=SETTINGS["max_batch_size"] > 1,
+        max_batch_size=max(SETTINGS["max_batch_size"], 2),  # refuses 1 even without batching
         max_latency_ms=SETTINGS["max_latency_ms"],
     )
     def predict(self, rows: list[dict[str, Any]]) -> list[list[float]]:
-        """One batch."""
+        """One batch, or the one row of a request."""
         return self._answer(rows)

@@ -31,7 +31,7 @@ PEER = Peer(
         },
         "tuned": {
             "iris": {"max_batch_size": 64, "batch_timeout_s": 0.002, "fast_queue": True},
-            "minilm": {"max_batch_size": 16, "batch_timeout_s": 0.002, "fast_queue": True},
+            "minilm": {"max_batch_size": 1, "batch_timeout_s": 0.0, "fast_queue": True},
         },
     },
     commands=_commands,

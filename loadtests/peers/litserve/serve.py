@@ -12,6 +12,8 @@ from loadtests.peers.served import Row, rows_of
 
 MODEL, PORT, SETTINGS = sys.argv[1], int(sys.argv[2]), json.loads(sys.argv[3])
 
+BATCHING = SETTINGS["max_batch_size"] > 1
+
 
 class Served(litserve.LitAPI):  # type: ignore[misc]  # not in the gateway's environment, where mypy runs
     """What LitServe calls: `setup` once in its worker, then `predict` with a list of requests."""
@@ -25,17 +27,18 @@ class Served(litserve.LitAPI):  # type: ignore[misc]  # not in the gateway's env
         """They stay a list: rows differ in length."""
         return inputs
 
-    def predict(self, x: list[Row]) -> list[list[float]]:
-        """One batch."""
-        return self._answer(x)
+    def predict(self, x: Any) -> list[list[float]]:
+        """One batch; without batching, LitServe hands over the only row, and takes its answer as it is."""
+        rows: list[Row] = x if BATCHING else [x]
+        return self._answer(rows)
 
     def unbatch(self, output: list[list[float]]) -> list[list[float]]:
         """It is a list already."""
         return output
 
-    def encode_response(self, output: list[float]) -> dict[str, Any]:
+    def encode_response(self, output: Any) -> dict[str, Any]:
         """The answer's JSON."""
-        return {"y": output}
+        return {"y": output if BATCHING else output[0]}
 
 
 if __name__ == "__main__":

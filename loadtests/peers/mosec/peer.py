@@ -30,8 +30,8 @@ PEER = Peer(
             "minilm": {"max_batch_size": 32, "max_wait_time_ms": 10, "json": "json"},
         },
         "tuned": {
-            "iris": {"max_batch_size": 64, "max_wait_time_ms": 1, "json": "msgspec"},
-            "minilm": {"max_batch_size": 16, "max_wait_time_ms": 1, "json": "msgspec"},
+            "iris": {"max_batch_size": 32, "max_wait_time_ms": 1, "json": "msgspec"},
+            "minilm": {"max_batch_size": 1, "max_wait_time_ms": 0, "json": "msgspec"},
         },
     },
     commands=_commands,

@@ -14,6 +14,8 @@ from loadtests.peers.served import Row, rows_of
 
 MODEL, PORT, SETTINGS = sys.argv[1], sys.argv[2], json.loads(sys.argv[3])
 
+BATCHING = SETTINGS["max_batch_size"] > 1
+
 
 class Served(Worker):  # type: ignore[misc]  # not in the gateway's environment, where mypy runs
     """One batch at a time; JSON both ways by the standard library, mosec's default."""
@@ -22,9 +24,11 @@ class Served(Worker):  # type: ignore[misc]  # not in the gateway's environment,
         super().__init__()
         self._answer = rows_of(MODEL)
 
-    def forward(self, data: list[Row]) -> list[list[float]]:
-        """One answer for every request."""
-        return self._answer(data)
+    def forward(self, data: Any) -> Any:
+        """One answer for every request; without batching, mosec hands over the only one."""
+        rows: list[Row] = data if BATCHING else [data]
+        answers = self._answer(rows)
+        return answers if BATCHING else answers[0]
 
 
 class Fast(Served):

@@ -45,7 +45,7 @@ PEER = Peer(
                 "max_ongoing_requests": 256,
             },
             "minilm": {
-                "max_batch_size": 16,
+                "max_batch_size": 1,
                 "batch_wait_timeout_s": 0.0,
                 "max_ongoing_requests": 256,
             },

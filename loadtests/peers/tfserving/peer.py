@@ -39,7 +39,7 @@ def peers(binary: Path) -> tuple[Peer, Peer]:
             "recommended": {"iris": {}, "minilm": {}},
             "tuned": {
                 "iris": {"max_batch_size": 64, "batch_timeout_us": 0},
-                "minilm": {"max_batch_size": 16, "batch_timeout_us": 0, "client_pads_to": 32},
+                "minilm": {"max_batch_size": 16, "batch_timeout_us": 0, "client_pads_to": 16},
             },
         },
         commands=partial(_alone, binary),
@@ -54,7 +54,7 @@ def peers(binary: Path) -> tuple[Peer, Peer]:
             "recommended": {"iris": {}, "minilm": {"buckets": "16, 32, 64, 128"}},
             "tuned": {
                 "iris": {"max_in_flight": 2},
-                "minilm": {"buckets": "16, 32, 64, 96, 128", "max_batch_rows": 16},
+                "minilm": {"buckets": "16, 32, 48, 64, 80, 96, 112, 128", "max_batch_rows": 8},
             },
         },
         commands=partial(_behind, binary),

@@ -84,7 +84,7 @@ PEER = Peer(
         },
         "tuned": {
             "iris": {"batchSize": 64, "maxBatchDelay_ms": 1},
-            "minilm": {"batchSize": 16, "maxBatchDelay_ms": 1},
+            "minilm": {"batchSize": 1, "maxBatchDelay_ms": 0},
         },
     },
     commands=_commands,

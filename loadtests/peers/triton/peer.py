@@ -38,7 +38,7 @@ PEER = Peer(
         },
         "tuned": {
             "iris": {"max_batch_size": 64, "max_queue_delay_us": 0},
-            "minilm": {"max_batch_size": 32, "max_queue_delay_us": 0, "client_pads_to": 32},
+            "minilm": {"max_batch_size": 32, "max_queue_delay_us": 0, "client_pads_to": 16},
         },
     },
     commands=_commands,

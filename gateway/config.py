@@ -101,7 +101,8 @@ class BatchingConfig:
     max_batch_rows: PositiveInt = 64
     max_delay_ms: Annotated[float, Ge(0), Le(60_000)] = 0.0
     max_queued_rows: PositiveInt = 4096
-    max_in_flight: PositiveInt = 1
+    max_in_flight: PositiveInt = 4
+    min_in_flight: PositiveInt = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -243,12 +244,19 @@ def _arm_problems(where: str, model: ModelConfig, backends: set[str]) -> list[Co
 
 
 def _batching_problems(where: str, batching: BatchingConfig) -> list[Contradiction]:
+    problems: list[Contradiction] = []
     # A full batch could never be collected, and a request that makes one would always be refused.
-    if batching.max_queued_rows >= batching.max_batch_rows:
-        return []
-    wanted = f"wants max_batch_rows = {batching.max_batch_rows} or more (rows)"
-    message = f"got {batching.max_queued_rows}, {wanted}"
-    return [Contradiction(f"{where}.max_queued_rows", message, f"{where}.max_batch_rows")]
+    if batching.max_queued_rows < batching.max_batch_rows:
+        wanted = f"wants max_batch_rows = {batching.max_batch_rows} or more (rows)"
+        message = f"got {batching.max_queued_rows}, {wanted}"
+        at, against = f"{where}.max_queued_rows", f"{where}.max_batch_rows"
+        problems.append(Contradiction(at, message, against))
+    if batching.max_in_flight < batching.min_in_flight:
+        wanted = f"wants min_in_flight = {batching.min_in_flight} or more (batches)"
+        message = f"got {batching.max_in_flight}, {wanted}"
+        at, against = f"{where}.max_in_flight", f"{where}.min_in_flight"
+        problems.append(Contradiction(at, message, against))
+    return problems
 
 
 def _unit_problems(where: str, model: ModelConfig) -> list[Contradiction]:

@@ -6,6 +6,7 @@
     lines.py    who is queued, in which order?  (pure)
     admission.py can a request still be answered in time?  (pure)
     latency.py  how long does a batch of so many rows take?  (pure)
+    in_flight.py how many batches should be at the backend?  (pure)
     patience.py is it worth waiting for more rows?  (pure)
     pressure.py is the gateway itself what everything waits for?  (pure)
     retries.py  may a batch that was refused be sent again in halves?  (pure)

@@ -96,7 +96,7 @@ class Dispatcher:
         """See `BatchQueue.serve`."""
         try:
             async with asyncio.TaskGroup() as self._group:
-                self.plan.slots.max_in_flight = self._limits.max_in_flight
+                self.plan.slots.max_in_flight = self.plan.in_flight.limit
                 self._schedule()
                 try:
                     await self._drained.wait()
@@ -222,6 +222,8 @@ class Dispatcher:
         flight.halved = flight.was_refused_together and self._retries.spend()
         if flight.halved:
             self.plan.halve(flight.batch)
+        elif flight.is_overdue:
+            self.plan.give_up(flight.batch, self._clock())
         elif flight.error:
             self.plan.finish(flight.batch, None)
         else:

@@ -16,7 +16,7 @@ from gateway.batching.entry import Batch, Entry
 from gateway.batching.key import BatchKey
 from gateway.batching.padding import Padding
 from gateway.batching.record import BatchRecord
-from gateway.errors import BackendInvalid, BackendRefused, GatewayError
+from gateway.errors import BackendInvalid, BackendRefused, BackendTimeout, GatewayError
 from gateway.messages import Deadline, Served, Trace
 from gateway.tensors import Tensor
 
@@ -115,6 +115,12 @@ class Flight:
     given_up: str = ""
     halved: bool = False
     padding: Padding | None = None
+
+    @property
+    def is_overdue(self) -> bool:
+        """Whether all that is known of its time is that it was not answered in that."""
+        ended = bool(self.given_up) or isinstance(self.error, BackendTimeout)
+        return ended and self.sent_at is not None
 
     @property
     def was_refused_together(self) -> bool:

@@ -73,6 +73,15 @@ class Latency:
         """What no such batch was faster than lately, in seconds; 0 while nothing is known."""
         return _at(self._curve(now, lambda _count: 0), rows) or 0.0
 
+    def spared_s(self, now: float, rows: int) -> float:
+        """How much longer a batch of one row and one of the others take than one of so many, in seconds.
+
+        0 while nothing is known.
+        """
+        curve = self._curve(now, lambda count: count // 2)
+        one, others, all_s = [_at(curve, count) or 0.0 for count in (1, rows - 1, rows)]
+        return one + others - all_s
+
     def _curve(self, now: float, rank: Callable[[int], int]) -> list[tuple[float, float]]:
         return [power.point(rank) for power in self._powers.values() if power.is_known(now)]
 

@@ -23,13 +23,15 @@ class BatchLimits:
         max_delay_s: How long a batch that is not full may wait for more, counted from the arrival of
             its oldest request, while a slot is free. An upper bound; 0 never waits.
         max_queued_rows: Rows waiting for a batch, over all keys. A request without rows counts as one.
-        max_in_flight: Batches at the backend at the same time.
+        max_in_flight: Batches at the backend at the same time, at most.
+        min_in_flight: How few it may come down to where more do not pay; None leaves it at the most.
     """
 
     max_batch_rows: int = 64
     max_delay_s: float = 0.0
     max_queued_rows: int = 4096
     max_in_flight: int = 1
+    min_in_flight: int | None = None
 
     @classmethod
     def of(cls, config: BatchingConfig, backend_max_rows: int | None = None) -> BatchLimits:
@@ -39,14 +41,12 @@ class BatchLimits:
             max_delay_s=config.max_delay_ms / 1000,
             max_queued_rows=config.max_queued_rows,
             max_in_flight=config.max_in_flight,
+            min_in_flight=config.min_in_flight,
         )
 
 
 class Slots:
     """The places at a backend, and how long batches lately held them.
-
-    The one place that decides how many batches may be in flight: a fixed number. An estimator that
-    moves the number would learn from the same `release`.
 
     Attributes:
         max_in_flight: May be changed at any time; 0 holds everything back. Batches above a lowered

@@ -122,12 +122,12 @@ class Lines(Generic[T]):
             self._tidy(line, dropped[0].key)
         return sorted(dropped, key=lambda entry: (entry.deadline, entry.id))
 
-    def take_batch(self, line: Line[T], priorities: Sequence[int]) -> list[Entry[T]]:
-        """Remove from a line what goes first and fits into one batch, at least one request."""
-        if line.rows <= self._max_batch_rows:
+    def take_batch(self, line: Line[T], priorities: Sequence[int], most: int) -> list[Entry[T]]:
+        """Remove from a line what goes first and fits into so many rows, at least one request."""
+        if line.rows <= most:
             taken = self._take_all(line, priorities)
         else:
-            taken, room = [], self._max_batch_rows
+            taken, room = [], most
             for entry in self._in_order(line, priorities):
                 room -= entry.rows
                 if room < 0 and taken:
@@ -206,12 +206,12 @@ class Lines(Generic[T]):
 
     def _tidy(self, line: Line[T], key: BatchKey) -> None:
         """Those who are first now in a line that somebody left become its heads."""
-        if line.entries:
-            for priority, order in line.order.items():
-                first = order.first()
-                if first is not None:
-                    self._heads[priority].push(first)
-        elif not line.closed and (key.parameters or len(self._open) > _MAX_KEPT):
+        for priority, order in line.order.items():
+            first = order.first()  # also where none is: what stays on top counts as the first
+            if first is not None:
+                self._heads[priority].push(first)
+        is_empty = not line.entries and not line.closed
+        if is_empty and (key.parameters or len(self._open) > _MAX_KEPT):
             del self._open[key]
 
     def _rows_with(self, priority: int) -> int:

@@ -7,7 +7,8 @@ and where a batch costs much beside a row. In traffic that comes at random it ne
 taken up what is missed, and in the meantime the slot works. So a wait is taken in the `max_delay_s` after an answer only,
 and there only while fewer rows are queued than usually are by its end, and
 
-- those still to come, each spared a batch's time, gain more than all together lose by the wait, or
+- those still to come, each spared what a batch of their own would take beyond their share of this one, gain more
+  than all together lose by the wait, or
 - the gateway itself is what everything waits for (`is_pressed`): then the slot's idleness costs nothing, and every
   batch that need not be sent leaves more of the gateway to the requests.
 
@@ -34,29 +35,29 @@ class Patience:
         until: The end of the latest such time, in seconds.
     """
 
-    __slots__ = ("_batch_s", "_rows", "expected_rows", "is_pressed", "max_delay_s", "until")
+    __slots__ = ("_rows", "_spared_s", "expected_rows", "is_pressed", "max_delay_s", "until")
 
     def __init__(self, max_delay_s: float) -> None:
         self.max_delay_s = max_delay_s
         self.is_pressed = False
         self.expected_rows = 0.0
         self.until = -math.inf
-        self._batch_s = 0.0
         self._rows: int | None = None
+        self._spared_s = 0.0
 
-    def answered(self, now: float, queued_rows: int, batch_s: float, *, is_waiting: bool) -> None:
+    def answered(self, now: float, queued_rows: int, spared_s: float, *, is_waiting: bool) -> None:
         """A batch was answered.
 
         Args:
             now: In seconds.
             queued_rows: Rows that are queued in the arm.
-            batch_s: How long a batch of `expected_rows` usually takes, in seconds.
+            spared_s: How much longer two batches usually take than one of all their rows, in seconds.
             is_waiting: Whether a batch waits already, which it does no longer for this.
         """
         self._learn()
         if not is_waiting:
             self.until = now + self.max_delay_s
-        self._rows, self._batch_s = queued_rows, batch_s
+        self._rows, self._spared_s = queued_rows, spared_s
 
     def arrived(self, now: float, rows: int) -> None:
         """So many rows came."""
@@ -72,7 +73,7 @@ class Patience:
         missing = self.expected_rows - rows
         if missing <= 0:
             return False
-        return self.is_pressed or missing * self._batch_s > self.expected_rows * self.max_delay_s
+        return self.is_pressed or missing * self._spared_s > self.expected_rows * self.max_delay_s
 
     def _learn(self) -> None:
         if self._rows is not None:

@@ -8,10 +8,8 @@ higher priority first, then the sooner deadline. Of every `_TURNS` batches one i
 so that no priority starves another. A request is known from `offer` until it is cancelled, has expired or
 its batch is finished: in flight too, because there its deadline still counts and its caller may still leave.
 
-When a slot is free, the line that goes first leaves, unless
-- something could still join its batch, which is then not `full`, and
-- all that is queued is of one kind: else the slot has better to do, and
-- to wait pays (`patience.py`), and puts no deadline at risk.
+When a slot is free, the line that goes first leaves, unless something could still join its batch, all that is
+queued is of one kind (else the slot has better to do), and to wait pays (`patience.py`) and risks no deadline.
 
 A request that cannot make its deadline is refused when it is offered (`admission.py`), by what batches
 lately took (`latency.py`) and what is ahead of it. One for which that turns out only when its batch would leave ends
@@ -26,9 +24,10 @@ from __future__ import annotations
 import math
 from typing import Generic, TypeVar
 
-from gateway.batching.admission import Admission
+from gateway.batching.admission import MARGIN_RATIO, Admission
 from gateway.batching.entry import Batch, Departure, Entry, Line
 from gateway.batching.heap import LazyHeap
+from gateway.batching.in_flight import InFlight
 from gateway.batching.limits import BatchLimits, Slots
 from gateway.batching.lines import HIGHEST_FIRST, LOWEST_FIRST, Lines
 from gateway.batching.patience import Patience
@@ -50,7 +49,11 @@ class Plan(Generic[T]):
     # - `_flights` are the batches that were taken and not yet finished, in that order.
 
     def __init__(self, limits: BatchLimits, slots: Slots | None = None) -> None:
-        self.slots = slots or Slots(limits.max_in_flight)
+        most = limits.max_in_flight
+        # Who shares its slots with others cannot tell what its own number does.
+        least = most if slots is not None else limits.min_in_flight or most
+        self.in_flight = InFlight(least, most)
+        self.slots = slots or Slots(least)
         self.patience = Patience(limits.max_delay_s)
         self._limits = limits
         self._known: dict[int, Entry[T]] = {}
@@ -59,7 +62,7 @@ class Plan(Generic[T]):
         self._flights: dict[Batch[T], None] = {}
         self._overdue: list[Entry[T]] = []
         self._deadlines: LazyHeap[tuple[float, int]] = LazyHeap(lambda e: e[1] in self._known)
-        self._turn = 0
+        self._turn, self._order = 0, HIGHEST_FIRST
         self._has_waited = False
 
     @property
@@ -95,7 +98,7 @@ class Plan(Generic[T]):
             )
         # Most have far more time than the slowest batches would take, and are looked at no closer.
         batches = 2 + (lines.rows + rows) // self._limits.max_batch_rows
-        if first.deadline - first.arrived < batches * self.slots.slowest_s:
+        if MARGIN_RATIO * (first.deadline - first.arrived) < batches * self.slots.slowest_s:
             self._admission.check(first, rows, self._flights)
         for entry in entries:
             self._known[entry.id] = entry
@@ -158,6 +161,12 @@ class Plan(Generic[T]):
         if backend_s is not None:
             self._learn(batch, backend_s, batch.left_at + backend_s if now is None else now)
 
+    def give_up(self, batch: Batch[T], now: float) -> None:
+        """As `finish`, for a batch that is waited for no longer: it would have taken longer than this."""
+        lasted_s = now - batch.left_at
+        usual_s = batch.latency.usual_s(now, batch.rows)
+        self.finish(batch, lasted_s if usual_s is None or lasted_s >= usual_s else None, now)
+
     def halve(self, batch: Batch[T]) -> None:
         """Free the batch's slot and queue its requests that still wait again, as two halves.
 
@@ -203,11 +212,7 @@ class Plan(Generic[T]):
         return min(self.patience.until, first[0] - self.slots.reserve_s)
 
     def _first_line(self) -> Line[T] | None:
-        return self._lines.first(self._priorities)
-
-    @property
-    def _priorities(self) -> tuple[int, ...]:
-        return LOWEST_FIRST if self._turn == _TURNS - 1 else HIGHEST_FIRST
+        return self._lines.first(self._order)
 
     def _departure(self, line: Line[T], now: float) -> Departure | None:
         """Why a line leaves now; None if it waits."""
@@ -234,8 +239,7 @@ class Plan(Generic[T]):
 
     def _drop_late(self, line: Line[T], now: float) -> bool:
         """End those of a line that cannot be answered in time any more; whether there were any."""
-        first = self._deadlines.first()
-        if first is None or first[0] - now > self.slots.slowest_s:
+        if not self._is_tight(now):
             return False
         needed_s = line.latency.least_s(now, min(line.rows, self._limits.max_batch_rows))
         dropped = self._lines.drop_before(line, now + needed_s)
@@ -244,6 +248,11 @@ class Plan(Generic[T]):
             entry.needed_s = needed_s
         self._overdue += dropped
         return bool(dropped)
+
+    def _is_tight(self, now: float) -> bool:
+        """Whether a deadline is nearer than the slowest batch of late took."""
+        first = self._deadlines.first()
+        return first is not None and first[0] - now <= self.slots.slowest_s
 
     def _forget(self, entry: Entry[T]) -> None:
         if entry.batch is None:
@@ -260,15 +269,21 @@ class Plan(Generic[T]):
     def _learn(self, batch: Batch[T], backend_s: float, now: float) -> None:
         self._admission.answered_at = now
         batch.latency.note(now, batch.rows, backend_s)
+        limit = self.in_flight.note(now, batch.rows, self._lines.rows)
+        if self.slots.max_in_flight:  # else everything is held back
+            self.slots.max_in_flight = limit
         patience = self.patience
         if patience.max_delay_s:
-            usual_s = batch.latency.usual_s(now, int(patience.expected_rows) or 1)
+            spared_s = batch.latency.spared_s(now, int(patience.expected_rows))
             rows = self._lines.rows
-            patience.answered(now, rows, usual_s or 0.0, is_waiting=self._has_waited)
+            patience.answered(now, rows, spared_s, is_waiting=self._has_waited)
 
     def _form(self, line: Line[T], departure: Departure, now: float) -> Batch[T]:
-        entries = self._lines.take_batch(line, self._priorities)
+        is_tight = self._is_tight(now)
+        most = self._admission.rows_in_time(line, now) if is_tight else self._limits.max_batch_rows
+        entries = self._lines.take_batch(line, self._order, most)
         self._turn = (self._turn + 1) % _TURNS
+        self._order = LOWEST_FIRST if self._turn == _TURNS - 1 else HIGHEST_FIRST
         batch = Batch(
             key=entries[0].key,
             entries=entries,

@@ -86,6 +86,11 @@ class BatchQueue:
         """Batches at the backend."""
         return self._plan.slots.in_flight
 
+    @property
+    def in_flight_limit(self) -> int:
+        """Batches that may be at the backend now."""
+        return self._plan.slots.max_in_flight
+
     def statistics(self) -> QueueStatistics:
         """The queue as it stands, and what has become of all that it accepted."""
         return self._dispatcher.statistics()

@@ -87,4 +87,4 @@ def _shadows(model: ModelConfig) -> str:
 def _batching(model: ModelConfig) -> str:
     batching = model.batching
     wait = f"wait {batching.max_delay_ms:g} ms" if batching.max_delay_ms else "no wait"
-    return f"≤ {batching.max_batch_rows} rows, {wait}, {batching.max_in_flight} in flight"
+    return f"≤ {batching.max_batch_rows} rows, {wait}, {batching.min_in_flight} to {batching.max_in_flight} in flight"

@@ -140,6 +140,7 @@ class Lanes:
         queue = BatchQueue(f"{model}: arm {arm}", limits, runner.run, runner.observe, lease=lease)
         metrics.queued_rows.set_function(lambda: queue.queued_rows)
         metrics.in_flight_batches.set_function(lambda: queue.in_flight)
+        metrics.in_flight_limit.set_function(lambda: queue.in_flight_limit)
         tasks = [self._group.create_task(queue.serve())]
         mirror = None
         if recipe.shadow is not None:

@@ -63,6 +63,10 @@ class Scheduler(Protocol[BatchT]):
         """Free its slot. `backend_s` is None if there was no answer."""
         ...
 
+    def give_up(self, batch: BatchT, now: float) -> None:
+        """Free its slot: nobody waits for it any longer."""
+        ...
+
     def wake_at(self) -> float | None:
         """When something is due; None if nothing will be before something else happens."""
         ...
@@ -215,7 +219,7 @@ class Simulation(Generic[BatchT]):
     def _give_up_if_last(self, entry: Entry[Request]) -> None:
         """Call a batch back that nobody waits for. The backend computes it all the same."""
         if entry.batch is not None and not entry.batch.waiting:
-            self._finish(self._flights[entry.batch], None)
+            self._scheduler.give_up(self._flights.pop(entry.batch), self.now)
 
     def _waiting(self, batch: BatchT) -> list[Entry[Request]]:
         """Its entries that have not ended, by our own books."""

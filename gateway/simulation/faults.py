@@ -84,6 +84,10 @@ class Generations:
         """See `Plan`."""
         self._plan_of.pop(batch).finish(batch, backend_s)
 
+    def give_up(self, batch: Batch[Request], now: float) -> None:
+        """See `Plan`."""
+        self._plan_of.pop(batch).give_up(batch, now)
+
     def halve(self, batch: Batch[Request]) -> None:
         """See `Plan`."""
         self._plan_of.pop(batch).halve(batch)

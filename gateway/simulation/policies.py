@@ -60,6 +60,10 @@ class _Queue:
         """The device is free."""
         self._is_free = True
 
+    def give_up(self, batch: Formed, now: float) -> None:  # noqa: ARG002  # as `finish`
+        """The device is free."""
+        self.finish(batch, None)
+
     def _form(self, now: float) -> Formed:
         """The longest prefix that fits; the device is busy now."""
         taken = [self._pop()]

@@ -128,6 +128,12 @@ class Metrics:
             ("model", "arm", "role"),
             registry=registry,
         )
+        self.in_flight_limit = Gauge(
+            "tandem_in_flight_limit",
+            "Batches that may be at a backend now.",
+            ("model", "arm", "role"),
+            registry=registry,
+        )
         self.in_flight_requests = Gauge(
             "tandem_in_flight_requests",
             "Requests accepted and not yet answered.",
@@ -196,7 +202,7 @@ class Metrics:
         """Drop the state gauges of an arm that is no longer configured (counters stay)."""
         for gauge in (self.arm_ready, self.arm_weight):
             gauge.remove_by_labels({"model": model, "arm": arm})
-        for gauge in (self.queued_rows, self.in_flight_batches):
+        for gauge in (self.queued_rows, self.in_flight_batches, self.in_flight_limit):
             gauge.remove_by_labels({"model": model, "arm": arm})
 
 
@@ -210,6 +216,7 @@ class ArmMetrics:
         self.batch_rows: Distribution = metrics.batch_rows.labels(model, arm, role)
         self.backend_seconds: Distribution = metrics.backend_seconds.labels(model, arm, role)
         self.in_flight_batches = metrics.in_flight_batches.labels(model, arm, role)
+        self.in_flight_limit = metrics.in_flight_limit.labels(model, arm, role)
         self.queued_rows = metrics.queued_rows.labels(model, arm, role)
         self.executions = metrics.executions(model, arm, role)
         self._labels = (model, arm)

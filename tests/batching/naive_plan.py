@@ -67,7 +67,8 @@ class NaivePlan:
             if not gone:
                 soonest = min(w.deadline for w in [*queue, *others])
                 taken.departure = self._departure(line, queue, now, soonest)
-                taken.batch = self._prefix(line) if taken.departure else []
+                most = self._most(line, now, soonest)
+                taken.batch = self._prefix(line, most) if taken.departure else []
                 return taken
             taken.late += gone
             queue = [w for w in queue if w not in gone]
@@ -106,10 +107,17 @@ class NaivePlan:
             return "delay" if self.has_waited else "slot_free"
         return "deadline" if soonest - self.plan.slots.reserve_s <= now else ""
 
-    def _prefix(self, line: list[Waiting]) -> list[Waiting]:
+    def _most(self, line: list[Waiting], now: float, soonest: float) -> int:
+        if soonest - now > self.plan.slots.slowest_s:
+            return self.limits.max_batch_rows
+        return self.plan._admission.rows_in_time(self._line_of(line[0]), now)
+
+    def _prefix(self, line: list[Waiting], most: int) -> list[Waiting]:
+        if sum(w.weight for w in line) <= most:
+            return line
         batch: list[Waiting] = []
         for waiting in line:
-            if batch and sum(w.rows for w in [*batch, waiting]) > self.limits.max_batch_rows:
+            if batch and sum(w.rows for w in [*batch, waiting]) > most:
                 break
             batch.append(waiting)
         return batch

@@ -54,6 +54,12 @@ def test_between_two_sizes_it_is_interpolated_and_beyond_them_it_is_theirs() -> 
     assert [latency.usual_s(0.0, rows) for rows in (1, 2, 5, 8, 64)] == [1.0, 1.0, 2.5, 4.0, 4.0]
 
 
+def test_what_is_spared_is_what_a_batch_takes_beyond_its_rows() -> None:
+    latency = _learned((1, 3.0), (8, 10.0), (16, 18.0))
+    assert latency.spared_s(0.0, 8) == 3.0 + 9.0 - 10.0
+    assert Latency().spared_s(0.0, 8) == 0.0
+
+
 def test_more_rows_never_take_less() -> None:
     latency = _learned((2, 3.0), (8, 1.0), (32, 5.0))
     assert [latency.usual_s(0.0, rows) for rows in (2, 8, 32)] == [3.0, 3.0, 5.0]

@@ -14,12 +14,16 @@ from gateway.config import BatchingConfig
 def test_limits_come_from_the_configuration_in_seconds() -> None:
     config = BatchingConfig(max_batch_rows=8, max_delay_ms=2.5, max_queued_rows=99, max_in_flight=3)
     assert BatchLimits.of(config) == BatchLimits(
-        max_batch_rows=8, max_delay_s=0.0025, max_queued_rows=99, max_in_flight=3
+        max_batch_rows=8,
+        max_delay_s=0.0025,
+        max_queued_rows=99,
+        max_in_flight=3,
+        min_in_flight=1,
     )
 
 
 def test_the_defaults_agree_with_the_configuration() -> None:
-    assert BatchLimits.of(BatchingConfig()) == BatchLimits()
+    assert BatchLimits.of(BatchingConfig()) == BatchLimits(max_in_flight=4, min_in_flight=1)
 
 
 def test_there_is_room_until_every_slot_is_taken() -> None:

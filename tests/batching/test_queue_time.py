@@ -116,7 +116,7 @@ def test_an_earlier_deadline_that_comes_later_is_kept() -> None:
 def test_a_hundred_deadlines_are_each_kept_to_the_millisecond() -> None:
     async def main() -> None:
         backend = FakeBackend(when_told)
-        async with open_arm(backend, BatchLimits(max_batch_rows=10)) as arm:
+        async with open_arm(backend, BatchLimits(max_batch_rows=1, max_in_flight=100)) as arm:
 
             async def expire(seconds: float) -> None:
                 with pytest.raises(DeadlineExceeded):

@@ -2,13 +2,13 @@
 
 Two gateways, one with servers of its own and one inside Envoy, each in front of a backend of its own that
 answers with what it was sent; both on one core, asked in turn, round by round. A gateway's processor time
-is that of all its threads and processes, Envoy's included.
+is that of all its threads and processes, Envoy's included; the
+least of the rounds is told.
 """
 
 from __future__ import annotations
 
 import argparse
-import statistics
 import sys
 import tempfile
 from dataclasses import replace
@@ -33,6 +33,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m loadtests.bench_wire.fronts")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=int, default=2, help="of each measurement")
+    parser.add_argument("--wires", default=",".join(WIRES), help="of: %(default)s")
     parser.add_argument("--sizes", default="4B,10KB,600KB", help="default: %(default)s")
     arguments = parser.parse_args()
     errors = 0
@@ -43,7 +44,7 @@ def main() -> int:
         own, envoy = places
         with stack(own, front="own") as first, stack(envoy, front="envoy") as second:
             print(_HEADER, flush=True)
-            for wire in WIRES:
+            for wire in (wire for wire in WIRES if wire in arguments.wires.split(",")):
                 for size in arguments.sizes.split(","):
                     loader = Loader(
                         callers=1, seconds=arguments.seconds, core=BACKEND_CORE, scratch=own
@@ -65,11 +66,11 @@ def _line(case: Case, stacks: tuple[Stack, Stack], loader: Loader, rounds: int) 
     for _ in range(rounds):
         for served, times in zip(stacks, spent, strict=True):
             times.append(us_each(served.gateway, _address(served, case.wire), what, found))
-    own, envoy = map(statistics.median, spent)
+    own, envoy = map(min, spent)  # what is more, the machine did for others
     ratios = [ours / theirs for ours, theirs in zip(*spent, strict=True)]
     print(
         f"| {case.wire} | {case.size} | {own:,.0f} | {envoy:,.0f} | {1e6 / own:,.0f} | {1e6 / envoy:,.0f}"
-        f" | {statistics.median(ratios):.2f} | {' · '.join(f'{ratio:.2f}' for ratio in ratios)} |",
+        f" | {own / envoy:.2f} | {' · '.join(f'{ratio:.2f}' for ratio in ratios)} |",
         flush=True,
     )
     return sum(found.errors)

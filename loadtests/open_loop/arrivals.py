@@ -13,9 +13,9 @@ Times = npt.NDArray[np.float64]
 def poisson(*, rate_per_s: float, seconds: float, seed: int) -> Times:
     """Ascending seconds from the start, `[requests]`, below `seconds`; gaps are exponential.
 
-    The number of arrivals varies, as it does for real: its mean is `rate_per_s * seconds`.
+    There are `rate_per_s * seconds` of them, rounded: a short run offers what it says, where their number would
+    vary by its root.
     """
-    rng = np.random.default_rng(seed)
-    number = int(rng.poisson(rate_per_s * seconds))
+    number = round(rate_per_s * seconds)
     # Given their number, the arrivals of a Poisson process are uniform.
-    return np.sort(rng.uniform(0.0, seconds, number))
+    return np.sort(np.random.default_rng(seed).uniform(0.0, seconds, number))

@@ -18,7 +18,7 @@ import sys
 import tempfile
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import ExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -103,8 +103,8 @@ async def started_envoy(
         EnvoyError: it is not installed.
     """
     config = ConfigFile(path, listen).load()
-    with tempfile.TemporaryDirectory(prefix="tandem-") as private:
-        terms = _terms(path, config, private)
+    with tempfile.TemporaryDirectory(prefix="tandem-") as private, ExitStack() as held:
+        terms = _terms(path, config, private, held)
         os.mkfifo(terms.departures, 0o600)
         # Envoy opens the pipe to write, and would wait for who reads before it loads who does.
         departures = os.open(terms.departures, os.O_RDWR | os.O_NONBLOCK)
@@ -152,27 +152,33 @@ async def run_behind_envoy(
     return 0 if status == 0 else 1
 
 
-def _terms(path: Path, config: Config, private: str) -> Terms:
+def _terms(path: Path, config: Config, private: str, held: ExitStack) -> Terms:
     listen = config.listen
     return Terms(
         file=str(path.resolve()),
-        rest=_free(listen.rest, "listen.rest"),
-        grpc=_free(listen.grpc, "listen.grpc"),
-        admin=_free(listen.admin, "listen.admin"),
+        rest=_free(listen.rest, "listen.rest", held),
+        grpc=_free(listen.grpc, "listen.grpc", held),
+        admin=_free(listen.admin, "listen.admin", held),
         private=private,
         executable=sys.executable,
     )
 
 
-def _free(address: str, setting: str) -> str:
-    """The address, with a port in the place of 0. Envoy's own words for a taken one name no setting."""
+def _free(address: str, setting: str, held: ExitStack) -> str:
+    """The address, with a port in the place of 0. Envoy's own words for a taken one name no setting.
+
+    A socket that is bound to it, and does not listen, is put into `held`: it keeps the port from others, and
+    not from Envoy, since both allow that.
+    """
     host, port = split(address)
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    keeper = held.enter_context(socket.socket(family, socket.SOCK_STREAM))
+    keeper.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        with socket.create_server((host, port), family=family) as probe:
-            return joined(host, probe.getsockname()[1])
+        keeper.bind((host, port))
     except OSError as exc:
         raise ListenError(f"{setting}: cannot listen on {address}: {exc.strerror}") from exc
+    return joined(host, keeper.getsockname()[1])
 
 
 async def _start(terms: Terms, config: Config, certificate: Certificate | None) -> Process:

@@ -22,11 +22,11 @@ admin = "127.0.0.1:{admin}"
 kind = "oip"
 address = "127.0.0.1:{backend}"
 [models.iris]
-batching = {{ max_in_flight = 2 }}
+batching = {{ min_in_flight = 2, max_in_flight = 2 }}
 [models.iris.arms.torch]
 backend = "torch"
 [models.patient]
-batching = {{ max_in_flight = 2, max_batch_rows = 32, max_delay_ms = 1 }}
+batching = {{ min_in_flight = 2, max_in_flight = 2, max_batch_rows = 32, max_delay_ms = 1 }}
 [models.patient.arms.torch]
 backend = "torch"
 model = "iris"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import statistics
@@ -129,7 +130,7 @@ def us_each(server: Running, address: str, what: tuple[Wire, Body, Loader], foun
     found.errors.append(asked.errors)
     if asked.errors or not asked.requests:
         print(f"{asked.errors} errors of {asked.requests}: {found.case}", file=sys.stderr)
-    return used_s / max(1, asked.requests) * 1e6
+    return used_s / max(1, asked.requests) * 1e6 or math.nan
 
 
 def _batches(stack: Stack, model: str) -> tuple[float, float]:

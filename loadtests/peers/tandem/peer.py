@@ -79,7 +79,12 @@ PEER = Peer(
     settings={
         "recommended": {"iris": {}, "minilm": {"buckets": "16, 32, 64, 128"}},
         "tuned": {
-            "iris": {"max_in_flight": 2, "max_batch_rows": 32, "max_delay_ms": 1},
+            "iris": {
+                "min_in_flight": 2,
+                "max_in_flight": 2,
+                "max_batch_rows": 32,
+                "max_delay_ms": 1,
+            },
             "minilm": {"buckets": "16, 32, 48, 64, 80, 96, 112, 128", "max_batch_rows": 8},
         },
     },

@@ -155,14 +155,27 @@ class Replicas:
             index = self._hedge(hedging, batch.model, first)
             return None if index is None else send(index)
 
+        # Its task begins later: whoever chooses before that must see that this replica has a batch.
+        reserved = [first]
+        self._pending[first] += 1
+
+        def release() -> None:
+            if reserved:
+                self._pending[reserved.pop()] -= 1
+
+        async def begin() -> InferResponse:
+            release()
+            return await send(first)
+
         patience_s = hedging.start(size, now=self._now(), until=deadline.at)
         try:
-            return await race.run(send(first), hedge, patience_s=patience_s)
+            return await race.run(begin(), hedge, patience_s=patience_s)
         except BackendUnavailable:
             second = None if race.has_rival else self._other(batch.model, first, deadline)
             if second is None:
                 raise
         finally:
+            release()
             if race.waited_s is not None:
                 hedging.learn(size, race.waited_s, now=self._now())
             if race.has_rival:

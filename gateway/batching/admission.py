@@ -2,9 +2,9 @@
 
 Pure. The prediction is: when a slot frees, then the batches ahead of it one after another in all slots, then its
 own with all that will be in it by then, each by what batches of its kind usually take of late; a tenth of the time that a
-request has is kept in hand. Where nothing is known nothing is refused, and in every
-second in which nothing else shows whether what is known still holds, one request is let through to find out: a model
-that was slow once might else be refused every request, and so never be seen to be fast again.
+request has is kept in hand. Where nothing is known nothing is refused, and of a kind of which nothing was heard for a second
+one request is let through, to find out whether what is known still holds: a model that was slow once might else be
+refused every request, and so never be seen to be fast again.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from collections.abc import Iterable
 from typing import Generic, TypeVar
 
 from gateway.batching.entry import Batch, Entry, Line
+from gateway.batching.heap import LazyHeap
+from gateway.batching.latency import Latency
 from gateway.batching.limits import Slots
 from gateway.batching.lines import Lines
 from gateway.errors import DeadlineTooNear, WouldBeLate
@@ -34,19 +36,15 @@ class Admission(Generic[T]):
         lines: What is queued.
         slots: The places at the backend.
         most: Rows in one batch.
-
-    Attributes:
-        answered_at: When a batch was answered last, in seconds.
     """
 
     def __init__(self, lines: Lines[T], slots: Slots, most: int) -> None:
-        self.answered_at = -math.inf
         self._lines = lines
         self._slots = slots
         self._most = most
 
     def check(self, entry: Entry[T], rows: int, flights: Iterable[Batch[T]]) -> None:
-        """Refuse a request that cannot be answered in time.
+        """Refuse a request that cannot be answered in time, or mark it as a trial.
 
         Args:
             entry: The request, or its first piece.
@@ -58,25 +56,57 @@ class Admission(Generic[T]):
             WouldBeLate: with what is ahead of it, it would take longer than it has.
         """
         now, most, has_s = entry.arrived, self._most, entry.deadline - entry.arrived
-        line = self._lines.line_for(entry.key)
-        if line is None or self._is_trial(now):
+        latency = self._lines.latency_of(entry.key)
+        alone_s = latency.usual_s(now, min(rows, most))
+        if alone_s is None:
             return
-        alone_s = line.latency.usual_s(now, min(rows, most))
-        if alone_s is not None and alone_s > has_s:
+        ahead, before_s, own_rows = self._before(entry, rows, latency)
+        own_s = latency.usual_s(now, own_rows) or 0.0
+        needs_s = self._free_in_s(now, flights) + before_s + own_s
+        if max(needs_s / MARGIN_RATIO, alone_s) <= has_s:
+            return
+        if now - latency.heard_at >= _TRIAL_S:
+            latency.heard_at, entry.is_trial = now, True
+            return
+        if alone_s > has_s:
             raise DeadlineTooNear(
                 f"the deadline is in {has_s:.3f} s, and a batch of {min(rows, most)} rows lately took {alone_s:.3f} s"
             )
-        ahead = self._lines.rows_before(entry.priority, entry.deadline)
-        own_s = line.latency.usual_s(now, int(min(ahead + rows, most))) or 0.0
-        full_s = line.latency.usual_s(now, most) or 0.0
-        before_s = (ahead + rows - 1) // most * full_s / max(self._slots.max_in_flight, 1)
-        needs_s = self._free_in_s(now, flights) + before_s + own_s
-        if needs_s > has_s * MARGIN_RATIO:
-            raise WouldBeLate(
-                f"the deadline is in {has_s:.3f} s, and the answer would come in about {needs_s:.3f} s:"
-                f" {ahead:.0f} rows go before it, and {self._slots.in_flight} batches are at the backend",
-                retry_after_s=needs_s - has_s * MARGIN_RATIO,
-            )
+        raise WouldBeLate(
+            f"the deadline is in {has_s:.3f} s, and the answer would come in about {needs_s:.3f} s:"
+            f" {ahead:.0f} rows go before it, and {self._slots.in_flight} batches are at the backend",
+            retry_after_s=needs_s - has_s * MARGIN_RATIO,
+        )
+
+    def _before(self, entry: Entry[T], rows: int, latency: Latency) -> tuple[float, float, int]:
+        """What goes before a request: its rows, the seconds that it takes, and how large its own batch will be."""
+        now, most, slots = entry.arrived, self._most, max(self._slots.max_in_flight, 1)
+        ahead_all = busy_s = own_ahead = 0.0
+        lines = self._lines.some()
+        for line in lines:
+            ahead = _rows_before(line, entry)
+            ahead_all += ahead
+            if line.latency is latency and not line.closed and not entry.travels_alone:
+                own_ahead = ahead
+            elif ahead:
+                busy_s += math.ceil(ahead / most) * (line.latency.usual_s(now, int(ahead)) or 0.0)
+        busy_s *= self._lines.count / max(len(lines), 1)
+        full_s = latency.usual_s(now, most) or 0.0
+        busy_s += (own_ahead + rows - 1) // most * full_s
+        return ahead_all, busy_s / slots, int(min(own_ahead + rows, most))
+
+    def needed_s(self, line: Line[T], now: float) -> float:
+        """How long the next batch of a line takes at least, in seconds; 0 where the line has time, or can be made to.
+
+        It can where few have too little, and a smaller batch would answer these in time. Where many have, small
+        batches would in the end make everybody late.
+        """
+        planned = min(line.rows, self._most)
+        needed_s = line.latency.least_s(now, planned)
+        late_rows = sum([_rows_until(line, o, now + needed_s) for o in line.order.values()])
+        if late_rows <= _LEAST_RATIO * planned and self.rows_in_time(line, now) < planned:
+            return 0.0
+        return needed_s
 
     def rows_in_time(self, line: Line[T], now: float) -> int:
         """How many rows a batch may have for the first of its line to be answered in time.
@@ -92,10 +122,6 @@ class Admission(Generic[T]):
             rows = rows * 3 // 4
         return self._most
 
-    def _is_trial(self, now: float) -> bool:
-        is_idle = not self._lines and not self._slots.in_flight
-        return is_idle and now - self.answered_at >= _TRIAL_S
-
     def _free_in_s(self, now: float, flights: Iterable[Batch[T]]) -> float:
         """When a slot is likely to be free, in seconds from `now`."""
         oldest = next(iter(flights), None)
@@ -103,3 +129,20 @@ class Admission(Generic[T]):
             return 0.0
         usual_s = oldest.latency.usual_s(now, oldest.rows) or 0.0
         return max(0.0, oldest.left_at + usual_s - now)
+
+
+def _rows_before(line: Line[T], entry: Entry[T]) -> float:
+    """About how many rows of a line would go before a request."""
+    rows = 0.0
+    for priority, order in line.order.items():
+        if priority <= entry.priority:
+            is_own = priority == entry.priority
+            rows += _rows_until(line, order, entry.deadline if is_own else math.inf)
+    return rows
+
+
+def _rows_until(line: Line[T], order: LazyHeap[tuple[float, int]], deadline: float) -> float:
+    """About how many rows of one priority have a deadline that is not later."""
+    sample = order.sample()
+    rows = [e.rows or 1 for at, i in sample if at <= deadline and (e := line.entries.get(i))]
+    return sum(rows) * len(order) / len(sample) if sample else 0.0

@@ -31,6 +31,8 @@ class Entry(Generic[T]):
         priority: `HIGH`, `NORMAL` or `LOW`.
         line: The line it stands in while it is queued.
         batch: The batch that took it; None while it is queued.
+        start_by: When its line should be served at the latest, in seconds.
+        is_trial: Whether it was let through to learn how long batches take now.
         needed_s: How long it would have taken, in seconds, if it was ended because it had less.
     """
 
@@ -43,6 +45,8 @@ class Entry(Generic[T]):
     priority: int = NORMAL
     line: Line[T] | None = None
     batch: Batch[T] | None = None
+    start_by: float = 0.0
+    is_trial: bool = False
     needed_s: float = 0.0
 
     @property

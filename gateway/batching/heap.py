@@ -15,6 +15,7 @@ from typing import Generic, TypeVar
 ElementT = TypeVar("ElementT", int, tuple[float, int])
 
 _ALWAYS_ALLOWED = 64
+_SAMPLE = 64
 
 
 class LazyHeap(Generic[ElementT]):
@@ -57,6 +58,10 @@ class LazyHeap(Generic[ElementT]):
         living = sorted(filter(self._is_alive, self._elements))
         self._elements.clear()
         return living
+
+    def sample(self) -> list[ElementT]:
+        """Some of the elements, the dead included: all of few, every so many of more."""
+        return self._elements[:: max(1, len(self._elements) // _SAMPLE)]
 
     def _clean(self) -> None:
         # A set, because what was added twice is alive twice and would never go.

@@ -2,7 +2,7 @@
 
 Pure: `now` is an argument, in seconds. No model of the backend tells: a second batch may hide the time that the first
 is on its way, or only stand in the backend's own queue, where it can no longer grow. So it is tried. While requests
-wait for a slot nearly always, one more slot and one less are tried in turn, for two stretches of time between two
+mostly wait for a slot, one more slot and one less are tried in turn, for two stretches of time between two
 without, so that a load that rises or falls meanwhile favours neither; what counts is rows answered a second. One more
 has to give 5 % more, one less may lose 2 %, because of batches that are bound later more requests share each. What
 did not pay is tried again later and later. Where nobody waits for a slot, fewer would do, and are used.
@@ -12,9 +12,9 @@ from __future__ import annotations
 
 __all__ = ["InFlight"]
 
-_STRETCH_BATCHES = 32
-_STRETCH_S = 0.1
-_OFTEN_RATIO = 0.9
+_STRETCH_BATCHES = 16
+_STRETCH_S = 0.2
+_OFTEN_RATIO, _SELDOM_RATIO = 0.5, 0.1
 _GAIN_RATIO = 1.05
 _LOSS_RATIO = 0.98
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 1.0, 64.0
@@ -52,12 +52,11 @@ class InFlight:
         self._waited += queued_rows > 0
         passed_s = now - self._since
         if self._batches >= _STRETCH_BATCHES and passed_s >= _STRETCH_S:
-            often = _OFTEN_RATIO * self._batches
-            if self._waited >= often:
+            if self._waited >= _OFTEN_RATIO * self._batches:
                 self._learn(now, self._rows / passed_s)
             else:
                 self._end_trial(now)
-                if self._waited <= self._batches - often:
+                if self._waited <= _SELDOM_RATIO * self._batches:
                     self._best = max(self._least, self._best - 1)
                     self.limit = self._best
             self._begin(now)

@@ -8,11 +8,13 @@ usual is their median, so one slow outlier moves it by one rank; what is least i
 nothing yet: a model's first batch is often its slowest by far. Between two powers
 it is interpolated by rows, and it never falls with more rows, because that would be noise. Above the largest that
 was seen it is the largest. A power that was not seen for `_FORGET_S` is forgotten, and with it whatever made it slow:
-were it not, a model that was slow once might be refused every request, and so never be seen to be fast again.
+were it not, a model that was slow once might be refused every request, and so never be seen to be fast again. And a batch
+that took less than half of what the fastest of its size took makes all forgotten at once: the model is fast again.
 """
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable
 
@@ -21,6 +23,7 @@ __all__ = ["Latency"]
 _KEPT = 7
 _ENOUGH = 3
 _FORGET_S = 30.0
+_SHIFT_RATIO = 0.5
 
 
 class _Power:
@@ -38,6 +41,10 @@ class _Power:
         self._answers.append((seconds, rows))
         self._fresh_until = now + _FORGET_S
 
+    def is_shifted_by(self, now: float, seconds: float) -> bool:
+        """Whether a batch took so much less than all that are known, that these hold no more."""
+        return self.is_known(now) and seconds < _SHIFT_RATIO * min(self._answers)[0]
+
     def is_known(self, now: float) -> bool:
         return now < self._fresh_until and len(self._answers) >= _ENOUGH
 
@@ -49,17 +56,28 @@ class _Power:
 
 
 class Latency:
-    """How long batches of one kind lately took."""
+    """How long batches of one kind lately took.
 
-    __slots__ = ("_powers",)
+    Attributes:
+        heard_at: When something was heard of them last, in seconds, or was asked to be.
+        latest_s: What the latest took, in seconds; 0 before the first.
+    """
+
+    __slots__ = ("_powers", "heard_at", "latest_s")
 
     def __init__(self) -> None:
+        self.heard_at = -math.inf
+        self.latest_s = 0.0
         self._powers: dict[int, _Power] = {}
 
     def note(self, now: float, rows: int, seconds: float) -> None:
         """A batch of so many rows was answered after so many seconds."""
+        self.heard_at, self.latest_s = now, seconds
         index = max(rows - 1, 0).bit_length()
         power = self._powers.get(index)
+        if power is not None and power.is_shifted_by(now, seconds):
+            self._powers.clear()
+            power = None
         if power is None:
             self._powers[index] = power = _Power()
             self._powers = dict(sorted(self._powers.items()))

@@ -11,7 +11,7 @@ from gateway.config import BatchingConfig
 
 _SAFETY_RATIO = 2.0
 _MARGIN_S = 0.005  # a timer that fires late, and a loop that is busy
-_DECAY_RATIO = 0.95
+_REMEMBERED_S = 30.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,8 +20,8 @@ class BatchLimits:
 
     Attributes:
         max_batch_rows: Rows in one batch. A larger request is split into several.
-        max_delay_s: How long a batch that is not full may wait for more, counted from the arrival of
-            its oldest request, while a slot is free. An upper bound; 0 never waits.
+        max_delay_s: How long a batch that is not full may wait for more while a slot is free, counted from
+            the last answer. An upper bound; 0 never waits.
         max_queued_rows: Rows waiting for a batch, over all keys. A request without rows counts as one.
         max_in_flight: Batches at the backend at the same time, at most.
         min_in_flight: How few it may come down to where more do not pay; None leaves it at the most.
@@ -54,12 +54,13 @@ class Slots:
         in_flight: Places taken.
     """
 
-    __slots__ = ("_slowest_s", "in_flight", "max_in_flight")
+    __slots__ = ("_slowest_at", "_slowest_s", "in_flight", "max_in_flight")
 
     def __init__(self, max_in_flight: int) -> None:
         self.max_in_flight = max_in_flight
         self.in_flight = 0
         self._slowest_s = math.inf
+        self._slowest_at = -math.inf
 
     @property
     def has_room(self) -> bool:
@@ -84,17 +85,20 @@ class Slots:
         self.in_flight += 1
         return True
 
-    def release(self, backend_s: float | None) -> None:
+    def release(self, backend_s: float | None, now: float = 0.0) -> None:
         """Give a place back. `backend_s` is how long the answer took, None if there was none.
 
-        The slowest time rises at once and decays by 5 % a batch: one slow batch is remembered for
-        about fifty, but not for ever.
+        The slowest time is remembered for half a minute.
         """
         self.in_flight -= 1
-        if backend_s is None:
-            return
-        remembered = 0.0 if math.isinf(self._slowest_s) else self._slowest_s * _DECAY_RATIO
-        self._slowest_s = max(backend_s, remembered)
+        if backend_s is not None:
+            self.note(backend_s, now)
+
+    def note(self, backend_s: float, now: float) -> None:
+        """A batch took so long."""
+        is_forgotten = now - self._slowest_at >= _REMEMBERED_S
+        if is_forgotten or backend_s >= self._slowest_s:
+            self._slowest_s, self._slowest_at = backend_s, now
 
 
 class Lease(Protocol):
@@ -134,9 +138,9 @@ class SharedSlots(Slots):
             return False
         return super().acquire()
 
-    def release(self, backend_s: float | None) -> None:
+    def release(self, backend_s: float | None, now: float = 0.0) -> None:
         """Give a place back; it is the turn of those who wait for it."""
-        super().release(backend_s)
+        super().release(backend_s, now)
         self._lease.give_back()
 
     def _come(self) -> None:

@@ -1,18 +1,20 @@
 """Who is queued, in which order?
 
-Pure. One line per key, in each the higher priority first and then the sooner deadline; the line goes first whose
-own first goes first. Every operation costs O(log n) amortised for each request it adds or removes.
+Pure. One line per key, in each the higher priority first and then the sooner deadline; of the lines the one goes first
+whose first has the higher priority, and then has to be served sooner. Every operation costs O(log n) amortised for each request it adds or removes.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import Generic, TypeVar
 
-from gateway.batching.entry import HIGH, LOW, NORMAL, Entry, Line
+from gateway.batching.entry import HIGH, LOW, Entry, Line
 from gateway.batching.heap import LazyHeap
 from gateway.batching.key import BatchKey
+from gateway.batching.latency import Latency
 
 T = TypeVar("T")
 
@@ -20,6 +22,8 @@ HIGHEST_FIRST = tuple(range(HIGH, LOW + 1))
 LOWEST_FIRST = tuple(reversed(HIGHEST_FIRST))
 
 _MAX_KEPT = 256
+_SOME = 16
+_HORIZON_S = 10.0
 
 
 class Lines(Generic[T]):
@@ -29,7 +33,8 @@ class Lines(Generic[T]):
     # - A queued request is in `_queued` and in exactly one line, and in that line's `order`.
     # - `_open` has every open line in which somebody stands, and of the empty ones, which know how long their
     #   batches take, only so many: clients choose the keys. Keys with parameters are of any size, and not kept.
-    # - `rows` is the weight of all that is queued, `_rows_of[p]` of that with the unusual priority p.
+    # - `rows` is the weight of all that is queued, and `_standing` are the lines in which that is.
+    # - `_latencies` are of kinds whose lines are not kept: those that travel alone, or have parameters.
     # - `_heads[p]` holds, besides dead ones, the first of priority p of every line but those in `_again`.
 
     def __init__(self, max_batch_rows: int) -> None:
@@ -39,8 +44,8 @@ class Lines(Generic[T]):
         self._open: dict[BatchKey, Line[T]] = {}
         self._again: deque[Line[T]] = deque()
         self._joined_last: Line[T] = Line(closed=True)
-        self._rows_of = {HIGH: 0, LOW: 0}
-        self._latest = 0.0
+        self._standing: dict[Line[T], None] = {}
+        self._latencies: dict[BatchKey, Latency] = {}
         self._heads: dict[int, LazyHeap[tuple[float, int]]] = {
             priority: LazyHeap(self._is_head) for priority in HIGHEST_FIRST
         }
@@ -67,23 +72,27 @@ class Lines(Generic[T]):
         """Whether its next batch cannot grow any more."""
         return line.closed or line.rows >= self._max_batch_rows
 
-    def line_for(self, key: BatchKey) -> Line[T] | None:
-        """The line of requests with this key, empty or not; None where there was none of late."""
-        return self._open.get(key)
+    def latency_of(self, key: BatchKey) -> Latency:
+        """How long batches with this key lately took."""
+        line = self._open.get(key)
+        if line is not None:
+            return line.latency
+        if key.parameters:  # of any size, and as many as a caller likes
+            key = key._replace(parameters=())
+        latency = self._latencies.pop(key, None) or Latency()
+        if len(self._latencies) >= _MAX_KEPT:
+            del self._latencies[next(iter(self._latencies))]
+        self._latencies[key] = latency  # at the end: the last to be forgotten
+        return latency
 
-    def rows_before(self, priority: int, deadline: float) -> float:
-        """About how many rows would go before a request with this priority and deadline.
+    def some(self) -> list[Line[T]]:
+        """The lines in which somebody stands, but no more than sixteen of them."""
+        return list(itertools.islice(self._standing, _SOME))
 
-        All of a higher priority, and of its own by where its deadline lies between the soonest and the latest
-        that were queued since none were: exact where all have the same time, and they mostly do.
-        """
-        rows = float(sum([self._rows_with(p) for p in HIGHEST_FIRST if p < priority]))
-        own, soonest = self._rows_with(priority), self._heads[priority].first()
-        if not own or soonest is None or deadline < soonest[0]:
-            return rows
-        if deadline >= self._latest:
-            return rows + own
-        return rows + own * (deadline - soonest[0]) / (self._latest - soonest[0])
+    @property
+    def count(self) -> int:
+        """How many lines there are in which somebody stands."""
+        return len(self._standing)
 
     def append(self, entry: Entry[T]) -> None:
         """Queue a request in its key's line."""
@@ -91,15 +100,18 @@ class Lines(Generic[T]):
         # A line that is open has a key whose requests travel together, unless they have no rows.
         if line is None or not entry.rows:
             line = self._new_line(entry)
-        if not self.rows or entry.deadline > self._latest:
-            self._latest = entry.deadline
         self._joined_last = line
+        # Who has much time would else go when it has none left, behind ever new ones with less.
+        by = min(entry.deadline, entry.arrived + _HORIZON_S)
+        entry.start_by = by - line.latency.latest_s
         if self._join(line, entry):
-            self._heads[entry.priority].push((entry.deadline, entry.id))
+            self._heads[entry.priority].push((entry.start_by, entry.id))
 
     def put_first(self, entries: Sequence[Entry[T]]) -> None:
         """Queue requests before all others, in a line that nobody else joins."""
-        line: Line[T] = Line(closed=True)
+        if not entries:
+            return
+        line: Line[T] = Line(latency=self.latency_of(entries[0].key), closed=True)
         for entry in entries:
             self._join(line, entry)
         self._again.appendleft(line)
@@ -116,6 +128,8 @@ class Lines(Generic[T]):
         for order in line.order.values():
             while (first := order.first()) is not None and first[0] < deadline:
                 entry = line.entries[first[1]]
+                if entry.is_trial:
+                    break
                 self._leave(line, entry)
                 dropped.append(entry)
         if dropped:
@@ -155,15 +169,14 @@ class Lines(Generic[T]):
         for entry in taken:
             entry.line = None
             del self._queued[entry.id]
-            if entry.priority != NORMAL:
-                self._rows_of[entry.priority] -= entry.rows or 1
         self.rows -= line.rows
         entries.clear()
         line.rows = 0
         return taken
 
     def _new_line(self, entry: Entry[T]) -> Line[T]:
-        line: Line[T] = Line(closed=entry.travels_alone)
+        latency = self.latency_of(entry.key)
+        line: Line[T] = Line(latency=latency, closed=entry.travels_alone)
         if not line.closed:
             self._make_room()
             self._open[entry.key] = line
@@ -181,12 +194,12 @@ class Lines(Generic[T]):
         """Add a request to a line, and say whether it is now the first of its priority there."""
         weight, priority = entry.rows or 1, entry.priority  # `entry.weight`, for every request
         entry.line = line
+        if not line.entries:
+            self._standing[line] = None
         line.entries[entry.id] = entry
         line.rows += weight
         self._queued[entry.id] = entry
         self.rows += weight
-        if priority != NORMAL:
-            self._rows_of[priority] += weight
         order = line.order.get(priority)
         if order is None:
             entries = line.entries
@@ -201,27 +214,25 @@ class Lines(Generic[T]):
         line.rows -= weight
         del self._queued[entry.id]
         self.rows -= weight
-        if entry.priority != NORMAL:
-            self._rows_of[entry.priority] -= weight
 
     def _tidy(self, line: Line[T], key: BatchKey) -> None:
         """Those who are first now in a line that somebody left become its heads."""
         for priority, order in line.order.items():
             first = order.first()  # also where none is: what stays on top counts as the first
             if first is not None:
-                self._heads[priority].push(first)
-        is_empty = not line.entries and not line.closed
-        if is_empty and (key.parameters or len(self._open) > _MAX_KEPT):
+                self._heads[priority].push((line.entries[first[1]].start_by, first[1]))
+        if line.entries:
+            return
+        del self._standing[line]
+        if not line.closed and (key.parameters or len(self._open) > _MAX_KEPT):
             del self._open[key]
-
-    def _rows_with(self, priority: int) -> int:
-        if priority != NORMAL:
-            return self._rows_of[priority]
-        return self.rows - self._rows_of[HIGH] - self._rows_of[LOW]
 
     def _is_head(self, element: tuple[float, int]) -> bool:
         entry = self._queued.get(element[1])
-        return entry is not None and line_of(entry).order[entry.priority].first() == element
+        if entry is None:
+            return False
+        first = line_of(entry).order[entry.priority].first()
+        return first is not None and first[1] == element[1]
 
 
 def line_of(entry: Entry[T]) -> Line[T]:

@@ -105,7 +105,7 @@ class Plan(Generic[T]):
             lines.append(entry)
             self._deadlines.push((entry.deadline, entry.id))
         if self.patience.max_delay_s:
-            self.patience.arrived(first.arrived, rows)
+            self.patience.arrived(first.arrived, len(entries))
 
     def cancel(self, entry_id: int) -> bool:
         """Forget a request, queued or in flight. False if it had ended already."""
@@ -137,6 +137,7 @@ class Plan(Generic[T]):
         while line is not None and self._drop_late(line, now):
             line = self._first_line()
         if line is None:
+            self._has_waited = False
             return None
         departure = self._departure(line, now)
         if departure is None or not self.slots.acquire():
@@ -153,19 +154,24 @@ class Plan(Generic[T]):
             backend_s: How long the answer took in seconds, None if there was none.
             now: When that was, in seconds; None for `backend_s` after it left.
         """
-        self.slots.release(backend_s)
+        ended = batch.left_at + (backend_s or 0.0) if now is None else now
+        self.slots.release(backend_s, ended)
         del self._flights[batch]
         for entry in batch.entries:
             self._known.pop(entry.id, None)
             entry.batch = None  # no cycle: tensors must not wait for the garbage collector
         if backend_s is not None:
-            self._learn(batch, backend_s, batch.left_at + backend_s if now is None else now)
+            batch.latency.note(ended, batch.rows, backend_s)
+            self._learn(batch, ended)
 
     def give_up(self, batch: Batch[T], now: float) -> None:
         """As `finish`, for a batch that is waited for no longer: it would have taken longer than this."""
         lasted_s = now - batch.left_at
         usual_s = batch.latency.usual_s(now, batch.rows)
-        self.finish(batch, lasted_s if usual_s is None or lasted_s >= usual_s else None, now)
+        self.finish(batch, None, now)
+        if usual_s is None or lasted_s >= usual_s:
+            batch.latency.note(now, batch.rows, lasted_s)
+            self.slots.note(lasted_s, now)
 
     def halve(self, batch: Batch[T]) -> None:
         """Free the batch's slot and queue its requests that still wait again, as two halves.
@@ -234,14 +240,14 @@ class Plan(Generic[T]):
             bool(patience.max_delay_s)
             and not lines.is_full(line)
             and line.rows == lines.rows
-            and patience.pays(lines.rows)
+            and patience.pays(len(lines))
         )
 
     def _drop_late(self, line: Line[T], now: float) -> bool:
         """End those of a line that cannot be answered in time any more; whether there were any."""
-        if not self._is_tight(now):
+        needed_s = self._admission.needed_s(line, now) if self._is_tight(now) else 0.0
+        if not needed_s:
             return False
-        needed_s = line.latency.least_s(now, min(line.rows, self._limits.max_batch_rows))
         dropped = self._lines.drop_before(line, now + needed_s)
         for entry in dropped:
             del self._known[entry.id]
@@ -266,17 +272,15 @@ class Plan(Generic[T]):
             self._forget(entry)
             self._overdue.append(entry)
 
-    def _learn(self, batch: Batch[T], backend_s: float, now: float) -> None:
-        self._admission.answered_at = now
-        batch.latency.note(now, batch.rows, backend_s)
+    def _learn(self, batch: Batch[T], now: float) -> None:
         limit = self.in_flight.note(now, batch.rows, self._lines.rows)
         if self.slots.max_in_flight:  # else everything is held back
             self.slots.max_in_flight = limit
         patience = self.patience
         if patience.max_delay_s:
-            spared_s = batch.latency.spared_s(now, int(patience.expected_rows))
-            rows = self._lines.rows
-            patience.answered(now, rows, spared_s, is_waiting=self._has_waited)
+            rows = batch.rows / max(len(batch.entries), 1) * patience.expected
+            spared_s = batch.latency.spared_s(now, int(rows))
+            patience.answered(now, len(self._lines), spared_s, is_waiting=self._has_waited)
 
     def _form(self, line: Line[T], departure: Departure, now: float) -> Batch[T]:
         is_tight = self._is_tight(now)

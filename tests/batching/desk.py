@@ -60,7 +60,7 @@ class Desk:
 
     def expect(self, rows: int) -> None:
         """Let so many rows have come after every answer lately, in a gateway that is short of time."""
-        self.plan.patience.expected_rows = rows
+        self.plan.patience.expected = rows
         self.plan.patience.is_pressed = True
 
 

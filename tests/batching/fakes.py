@@ -117,7 +117,7 @@ class Arm:
 
     def expect(self, rows: int) -> None:
         """Let so many rows have come after every answer lately."""
-        self.queue._plan.patience.expected_rows = rows
+        self.queue._plan.patience.expected = rows
 
     async def ask(self, *values: float, timeout_s: float = 10.0, width: int = 3) -> list[float]:
         """Submit a request with one row per value; returns the first column of its answer."""

@@ -80,14 +80,25 @@ class NaivePlan:
 
     def _first_line(self, queue: list[Waiting]) -> list[Waiting]:
         again = [w for w in queue if w.is_again]
-        first = again[0] if again else min(queue, key=self._order)
+        first = again[0] if again else min(self._heads(queue), key=self._urgency)
         return sorted([w for w in queue if w.group == first.group], key=self._order)
+
+    def _heads(self, queue: list[Waiting]) -> list[Waiting]:
+        lines: dict[object, Waiting] = {}
+        for waiting in sorted(queue, key=self._order):
+            lines.setdefault((waiting.group, waiting.priority), waiting)
+        return list(lines.values())
+
+    def _urgency(self, head: Waiting) -> tuple[int, float, int]:
+        start_by = self.plan._lines._queued[head.id].start_by
+        return self._order(head)[0], start_by, head.id
 
     def _late(self, line: list[Waiting], now: float, known: list[Waiting]) -> list[Waiting]:
         if min(w.deadline for w in known) - now > self.plan.slots.slowest_s:
             return []
-        rows = min(sum(w.weight for w in line), self.limits.max_batch_rows)
-        needed_s = self._line_of(line[0]).latency.least_s(now, rows)
+        needed_s = self.plan._admission.needed_s(self._line_of(line[0]), now)
+        if not needed_s:
+            return []
         late = [w for w in line if w.deadline < now + needed_s]
         return sorted(late, key=lambda w: (w.deadline, w.id))
 
@@ -100,8 +111,8 @@ class NaivePlan:
         patience = self.plan.patience
         if line[0].is_closed or sum(w.rows for w in line) >= self.limits.max_batch_rows:
             return "full"
-        rows = sum(w.weight for w in queue)
-        if not (patience.max_delay_s and len(line) == len(queue) and patience.pays(rows)):
+        waits = len(line) == len(queue) and patience.pays(len(queue))
+        if not (patience.max_delay_s and waits):
             return "slot_free"
         if now >= patience.until:
             return "delay" if self.has_waited else "slot_free"

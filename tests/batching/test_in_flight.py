@@ -78,9 +78,9 @@ def test_where_nobody_waits_for_a_slot_fewer_are_used() -> None:
 
 def test_when_the_queue_runs_dry_a_trial_ends() -> None:
     in_flight = InFlight(1, 2)
-    limits = _run(in_flight, lambda _limit: 4000.0, seconds=0.15)
+    limits = _run(in_flight, lambda _limit: 4000.0, seconds=0.25)
     assert limits[-1] == 2
-    limits = _run(in_flight, lambda _limit: 4000.0, seconds=0.3, queued_rows=0, now=0.15)
+    limits = _run(in_flight, lambda _limit: 4000.0, seconds=0.5, queued_rows=0, now=0.25)
     assert limits[-1] == 1
 
 

@@ -43,16 +43,15 @@ def test_before_the_first_answer_every_wait_is_a_risk() -> None:
     assert math.isinf(slots.reserve_s)
 
 
-def test_the_reserve_rises_at_once_and_falls_slowly() -> None:
+def test_the_reserve_rises_at_once_and_is_remembered_for_half_a_minute() -> None:
     slots = Slots(1)
-    slots.release(0.010)
+    slots.release(0.010, 0.0)
     assert slots.reserve_s == pytest.approx(2 * 0.010 + 0.005)
-    slots.release(0.100)
+    slots.release(0.100, 1.0)
     assert slots.reserve_s == pytest.approx(2 * 0.100 + 0.005)
-    slots.release(0.010)
-    assert slots.reserve_s == pytest.approx(2 * 0.095 + 0.005)
-    for _ in range(100):
-        slots.release(0.010)
+    slots.release(0.010, 30.9)
+    assert slots.reserve_s == pytest.approx(2 * 0.100 + 0.005)
+    slots.release(0.010, 31.0)
     assert slots.reserve_s == pytest.approx(2 * 0.010 + 0.005)
 
 

@@ -195,10 +195,8 @@ def test_keys_with_parameters_are_not_kept() -> None:
 def test_what_is_known_of_a_line_is_kept_while_it_is_empty() -> None:
     desk = Desk(BatchLimits())
     desk.learn(2.0)
-    line = desk.plan._lines.line_for(desk.entry().key)
-    assert line is not None
-    assert line.latency.usual_s(0.0, 1) == 2.0
-    assert not line.entries
+    assert desk.plan._lines.latency_of(desk.entry().key).usual_s(0.0, 1) == 2.0
+    assert not desk.plan._lines.rows
 
 
 def test_a_line_whose_requests_come_and_leave_leaves_nothing_behind() -> None:

@@ -65,6 +65,29 @@ def test_a_lone_caller_never_waits() -> None:
         desk.plan.finish(batch, 0.1, now)
 
 
+def test_a_lone_caller_never_waits_however_many_rows_it_brings() -> None:
+    desk = Desk(BatchLimits(max_delay_s=1.0))
+    now = 0.0
+    desk.plan.patience.is_pressed = True
+    for number in range(100):
+        sent = desk.offer(8 if number % 2 else 1, at=now, deadline=now + 1000.0)
+        batch = taken(desk.plan.take(now))
+        assert ids(batch) == [sent]
+        now += 0.1
+        desk.plan.finish(batch, 0.1, now)
+
+
+def test_who_left_while_waiting_leaves_no_trace_in_the_next_departure() -> None:
+    desk = _waiting_desk(BatchLimits(max_delay_s=2.0))
+    waits = desk.offer()
+    assert desk.take() == []
+    desk.plan.cancel(waits)
+    assert desk.take() == []
+    sent = desk.offer(at=100.0, deadline=1000.0)
+    batch = taken(desk.plan.take(100.0))
+    assert (ids(batch), batch.departure) == ([sent], "slot_free")
+
+
 def test_two_callers_that_take_turns_come_to_share_batches() -> None:
     """Each asks again 1 ms after its answer; without a wait, one would always miss the other's batch."""
     desk = Desk(BatchLimits(max_delay_s=0.02))
@@ -143,7 +166,7 @@ def test_halves_do_not_wait_for_others() -> None:
 def test_without_a_slot_there_is_nothing_to_wait_for(max_delay_s: float) -> None:
     desk = _waiting_desk(BatchLimits(max_delay_s=max_delay_s, max_in_flight=1))
     desk.plan.patience.is_pressed = False
-    desk.plan.patience.expected_rows = 0.0
+    desk.plan.patience.expected = 0.0
     desk.offer(deadline=7.0)
     desk.take()
     desk.offer(deadline=9.0)

@@ -149,7 +149,7 @@ class PlanMachine(RuleBasedStateMachine):
     @rule(rows=st.integers(0, 8), is_pressed=st.booleans())
     def expect(self, rows: int, is_pressed: bool) -> None:  # noqa: FBT001
         """So many rows have come after answers lately, and the gateway has time, or none."""
-        self.plan.patience.expected_rows = rows
+        self.plan.patience.expected = rows
         self.plan.patience.is_pressed = is_pressed
 
     @rule()

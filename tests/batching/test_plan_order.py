@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gateway.batching import BatchLimits
-from gateway.batching.entry import HIGH, LOW, NORMAL
+from gateway.batching.entry import HIGH, LOW, NORMAL, Entry
 from gateway.errors import DeadlineTooNear, WouldBeLate
 from tests.batching.desk import Desk, ids, taken
 
@@ -29,16 +29,32 @@ def test_the_line_with_the_soonest_deadline_goes_first() -> None:
 def test_who_comes_after_all_others_of_its_kind_have_left_is_not_forgotten() -> None:
     desk = Desk(BatchLimits(max_in_flight=9))
     desk.plan.cancel(desk.offer(key="a", deadline=5.0))
-    late, other = desk.offer(key="a", deadline=20.0), desk.offer(key="b", deadline=10.0)
+    late, other = desk.offer(key="a", deadline=9.0), desk.offer(key="b", deadline=8.0)
     assert [desk.take(), desk.take(), desk.take()] == [[other], [late], []]
 
 
 def test_a_line_whose_first_left_goes_by_its_next() -> None:
     desk = Desk(BatchLimits(max_in_flight=9))
-    soon, later = desk.offer(key="a", deadline=5.0), desk.offer(key="a", deadline=20.0)
-    other = desk.offer(key="b", deadline=10.0)
+    soon, later = desk.offer(key="a", deadline=5.0), desk.offer(key="a", deadline=9.0)
+    other = desk.offer(key="b", deadline=8.0)
     desk.plan.cancel(soon)
     assert [desk.take(), desk.take()] == [[other], [later]]
+
+
+def test_who_has_much_time_is_not_put_off_until_it_has_none_left() -> None:
+    """Batches of b take 2 s: it has to leave at 7, before those of a that have until 8."""
+    desk = Desk(BatchLimits(max_in_flight=9))
+    desk.plan._lines.latency_of(desk.entry(key="b").key).note(0.0, 1, 2.0)
+    a, b = desk.offer(key="a", deadline=8.0), desk.offer(key="b", deadline=9.0)
+    assert [desk.take(), desk.take()] == [[b], [a]]
+
+
+def test_nobody_waits_ten_seconds_longer_than_another_kind_because_it_has_more_time() -> None:
+    desk = Desk(BatchLimits(max_in_flight=9))
+    patient = desk.offer(key="a", deadline=1000.0)
+    hasty = desk.offer(key="b", at=9.5, deadline=9.9)
+    later = desk.offer(key="c", at=9.6, deadline=10.1)
+    assert [desk.take(9.6), desk.take(9.6), desk.take(9.6)] == [[hasty], [patient], [later]]
 
 
 def test_a_higher_priority_goes_before_a_sooner_deadline() -> None:
@@ -77,9 +93,62 @@ def test_once_a_second_one_is_let_through_to_show_whether_that_still_holds() -> 
     desk.learn(0.5, now=10.0)
     with pytest.raises(DeadlineTooNear):
         desk.offer(at=10.9, deadline=11.0)
-    desk.offer(at=11.0, deadline=11.1)
+    trial = desk.offer(at=11.0, deadline=11.1)
     with pytest.raises(DeadlineTooNear):
         desk.offer(at=11.0, deadline=11.1)
+    assert desk.take(11.0) == [trial]  # it is sent, though no batch was as fast lately
+
+
+def test_a_model_that_is_fast_again_is_believed_at_once() -> None:
+    desk = Desk(BatchLimits())
+    desk.learn(5.0, now=10.0)
+    desk.offer(at=11.0, deadline=11.1)
+    desk.plan.finish(taken(desk.plan.take(11.0)), 0.01, 11.01)
+    for number in range(5):
+        desk.offer(at=11.02, deadline=11.12 + number)
+
+
+@pytest.mark.parametrize("kind", ["alone", "parameters", "no rows"])
+def test_requests_that_share_no_line_are_refused_at_once_too(kind: str) -> None:
+    desk = Desk(BatchLimits())
+
+    def entry(number: int, deadline: float = 99.0) -> Entry[None]:
+        made = desk.entry(0 if kind == "no rows" else 1, at=10.0, deadline=deadline)
+        if kind == "alone":
+            made.key = made.key._replace(batchable=False)
+        if kind == "parameters":
+            made.key = made.key.with_parameters({"x": number})
+        return made
+
+    for number in range(3):
+        desk.plan.offer(entry(number))
+        desk.plan.finish(taken(desk.plan.take(10.0)), 0.5, 10.0)
+    with pytest.raises(DeadlineTooNear):
+        desk.plan.offer(entry(4, deadline=10.4))
+
+
+def test_one_that_has_much_time_hides_no_queue_from_those_who_have_little() -> None:
+    desk = Desk(BatchLimits(max_batch_rows=4))
+    desk.learn(1.0, rows=4)
+    desk.offer(4)
+    desk.take()
+    desk.offer(at=0.2, deadline=1000.0)
+    for _ in range(8):
+        desk.offer(at=0.2, deadline=4.4)
+    with pytest.raises(WouldBeLate, match="8 rows go before it"):
+        desk.offer(at=0.2, deadline=4.4)
+
+
+def test_what_is_ahead_takes_what_its_own_kind_takes() -> None:
+    """192 rows of a kind that takes 1 ms are no hindrance to one that takes 0.5 s."""
+    desk = Desk(BatchLimits(max_in_flight=1))
+    desk.learn(0.5)
+    fast = desk.plan._lines.latency_of(desk.entry(key="b").key)
+    for _ in range(3):
+        fast.note(0.0, 64, 0.001)
+    for _ in range(192):
+        desk.offer(key="b", deadline=0.9)
+    desk.offer(deadline=1.2)
 
 
 def test_a_request_behind_too_many_others_is_refused_at_once() -> None:
@@ -110,9 +179,9 @@ def test_what_has_more_time_is_not_ahead() -> None:
 def _learned(desk: Desk, *answers: tuple[int, float]) -> None:
     for rows, seconds in answers:
         desk.learn(seconds, rows)
-    line = desk.plan._lines.line_for(desk.entry().key)
-    assert line is not None
-    line.latency.note(0.0, 8, 0.5)  # once it was faster: nobody is given up
+    latency = desk.plan._lines.latency_of(desk.entry().key)
+    for seconds in (1.2, 0.65, 0.4):  # they were faster now and then: nobody is given up
+        latency.note(0.0, 8, seconds)
 
 
 def test_a_batch_is_smaller_where_its_first_would_be_late_in_a_full_one() -> None:
@@ -128,6 +197,17 @@ def test_a_batch_stays_full_where_its_first_could_only_make_it_in_a_tiny_one() -
     _learned(desk, (1, 0.1), (8, 2.0))
     sent = [desk.offer(deadline=0.55 if number == 0 else 99.0) for number in range(8)]
     assert desk.take() == sent
+
+
+def test_one_that_has_little_time_takes_a_small_batch_and_is_not_given_up() -> None:
+    """64 rows take 0.5 s and one takes 10 ms; of the 64, one has 0.4 s."""
+    desk = Desk(BatchLimits())
+    desk.learn(0.01, rows=1)
+    desk.learn(0.5, rows=64)
+    hasty = desk.offer(deadline=0.4)
+    for _ in range(63):
+        desk.offer(deadline=60.0)
+    assert hasty in desk.take()
 
 
 def test_a_batch_that_nobody_waits_for_any_longer_would_have_taken_longer() -> None:
@@ -186,7 +266,6 @@ def test_when_all_of_a_line_are_late_the_next_goes() -> None:
 
 
 def _learn_two_seconds(desk: Desk) -> None:
-    line = desk.plan._lines.line_for(desk.entry().key)
-    assert line is not None
+    latency = desk.plan._lines.latency_of(desk.entry().key)
     for _ in range(2):
-        line.latency.note(10.0, 1, 2.0)
+        latency.note(10.0, 1, 2.0)

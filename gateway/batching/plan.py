@@ -11,12 +11,10 @@ its batch is finished: in flight too, because there its deadline still counts an
 When a slot is free, the line that goes first leaves, unless something could still join its batch, all that is
 queued is of one kind (else the slot has better to do), and to wait pays (`patience.py`) and risks no deadline.
 
-A request that cannot make its deadline is refused when it is offered (`admission.py`), by what batches
-lately took (`latency.py`) and what is ahead of it. One for which that turns out only when its batch would leave ends
-there, so that the others' batch is not spent on it.
+A request that cannot make its deadline is refused when it is offered (`admission.py`). One for which that turns
+out only when its batch would leave ends there, so that the others' batch is not spent on it.
 
-Every operation costs O(log n) amortised in the requests known; `take`, `expire` and `finish` cost that
-for each request they return or forget.
+Every operation costs O(log n) amortised in the requests known; `take`, `expire` and `finish`, for each that they return.
 """
 
 from __future__ import annotations
@@ -116,10 +114,7 @@ class Plan(Generic[T]):
         return True
 
     def expire(self, now: float) -> list[Entry[T]]:
-        """Forget the requests whose deadline is `now` or earlier, and return them, earliest first.
-
-        Those that `take` found to be too late are returned too, in the order in which that was found.
-        """
+        """Forget the requests whose deadline has come, and return them and those that `take` found to be too late."""
         self._sweep(now)
         overdue, self._overdue = self._overdue, []
         return overdue

@@ -75,7 +75,8 @@ class LatencyCurve:
     def _slope_after_last(self) -> float:
         upper = [point for point in self.points if point.rows >= self.max_rows / 2]
         slope = _slope(upper if len(upper) > 1 else self.points[-2:])
-        return slope if slope > 0 else min(point.seconds / point.rows for point in self.points)
+        rises = slope > 1e-9 * self._seconds[-1]  # and not by a rounding error
+        return slope if rises else min(point.seconds / point.rows for point in self.points)
 
 
 def smoothed(points: Iterable[Point]) -> list[Point]:

@@ -16,7 +16,8 @@ a third time: a batch that kills whoever reads it takes two replicas with it, an
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, Literal, TypeVar
 
 from gateway.backends.agreement import agreed
@@ -155,32 +156,37 @@ class Replicas:
             index = self._hedge(hedging, batch.model, first)
             return None if index is None else send(index)
 
-        # Its task begins later: whoever chooses before that must see that this replica has a batch.
-        reserved = [first]
-        self._pending[first] += 1
-
-        def release() -> None:
-            if reserved:
-                self._pending[reserved.pop()] -= 1
-
-        async def begin() -> InferResponse:
-            release()
-            return await send(first)
-
         patience_s = hedging.start(size, now=self._now(), until=deadline.at)
         try:
-            return await race.run(begin(), hedge, patience_s=patience_s)
+            with self._reserved(first) as release:
+                call = _after(release, lambda: send(first))
+                return await race.run(call, hedge, patience_s=patience_s)
         except BackendUnavailable:
             second = None if race.has_rival else self._other(batch.model, first, deadline)
             if second is None:
                 raise
         finally:
-            release()
             if race.waited_s is not None:
                 hedging.learn(size, race.waited_s, now=self._now())
             if race.has_rival:
                 self._count_hedge(first, "won" if race.rival_won else "lost")
         return await send(second)
+
+    @contextmanager
+    def _reserved(self, index: int) -> Iterator[Callable[[], None]]:
+        """Count a batch at a replica until it is released, so that whoever chooses before its task runs sees it."""
+        self._pending[index] += 1
+        counted = [index]
+
+        def release() -> None:
+            for one in counted:
+                self._pending[one] -= 1
+            counted.clear()
+
+        try:
+            yield release
+        finally:
+            release()
 
     def _hedge(self, hedging: Hedging, model: str, slow: int) -> int | None:
         """Who else is asked, now that a replica is slow; None for nobody."""
@@ -282,3 +288,8 @@ class Replicas:
 
     def _now(self) -> float:
         return asyncio.get_running_loop().time()
+
+
+async def _after(first: Callable[[], None], call: Callable[[], Awaitable[_T]]) -> _T:
+    first()
+    return await call()

@@ -203,3 +203,24 @@ def test_a_batch_that_does_not_fit_is_never_sent_twice() -> None:
         assert (first.asked, other.asked) == (1, 0)
 
     run(story)
+
+
+def test_batches_that_leave_together_go_to_different_replicas() -> None:
+    async def story() -> None:
+        a, b = stalled(), stalled()
+        both = Hedged(a, b, p95_s=100.0)
+        async with asyncio.TaskGroup() as group:
+            for _ in range(2):
+                group.create_task(both.backend.infer(BATCH, FAR))
+            await until(lambda: a.asked + b.asked == 2)
+            assert (a.asked, b.asked) == (1, 1)
+            assert (both.count("pending_batches", "a"), both.count("pending_batches", "b")) == (
+                1,
+                1,
+            )
+            for replica in (a, b):
+                assert replica.go is not None
+                replica.go.set()
+        assert (both.count("pending_batches", "a"), both.count("pending_batches", "b")) == (0, 0)
+
+    run(story)

@@ -90,19 +90,13 @@ class Sender:
 
     def _serve(self, connection: Connection, events: int) -> None:
         try:
-            if events & select.EPOLLOUT:
-                connection.writable()
-            if events & ~select.EPOLLOUT:
-                self._read(connection)
+            answered = connection.on_ready(events)
         except Lost:
             self._lose(connection)
-
-    def _read(self, connection: Connection) -> None:
-        number = connection.asking
-        answer = connection.readable()
-        if answer is None or number is None:
             return
-        self._settle(number, answer)
+        if answered is None:
+            return
+        self._settle(*answered)
         if connection.keeps_alive:
             self._free.append(connection)
         else:

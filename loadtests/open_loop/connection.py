@@ -60,6 +60,18 @@ class Connection:
             if self._unsent:
                 self._poll.modify(self._socket, select.EPOLLIN | select.EPOLLOUT)
 
+    def on_ready(self, events: int) -> tuple[int, Answer] | None:
+        """Do what epoll says can be done; the number of the request and its answer, once that is complete.
+
+        Raises:
+            Lost: the connection has ended, or what came is not HTTP.
+        """
+        number = self.asking
+        if events & select.EPOLLOUT:
+            self.writable()
+        answer = self.readable() if events & ~select.EPOLLOUT else None
+        return None if answer is None or number is None else (number, answer)
+
     def writable(self) -> None:
         """The socket takes bytes: it is connected, and what was left can go.
 

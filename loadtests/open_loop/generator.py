@@ -143,18 +143,14 @@ class _Run:
         for fd, events in self._poll.poll(0):
             connection = self._open[fd]
             try:
-                if events & select.EPOLLOUT:
-                    connection.writable()
-                if events & ~select.EPOLLOUT:
-                    self._read(connection)
+                answered = connection.on_ready(events)
             except Lost:
                 self._lose(connection)
+                continue
+            if answered is not None:
+                self._settle(connection, *answered)
 
-    def _read(self, connection: Connection) -> None:
-        number = connection.asking
-        answer = connection.readable()
-        if answer is None or number is None:
-            return
+    def _settle(self, connection: Connection, number: int, answer: Answer) -> None:
         self._answered[number] = self._now()
         self._answers[number] = answer
         self._settled += 1

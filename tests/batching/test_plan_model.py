@@ -20,6 +20,7 @@ from hypothesis.stateful import (
 )
 
 from gateway.batching import BatchKey, BatchLimits
+from gateway.batching.admission import MARGIN_RATIO
 from gateway.batching.entry import HIGH, LOW, NORMAL, Batch, Entry
 from gateway.batching.plan import Plan
 from gateway.errors import DeadlineTooNear, QueueFull, WouldBeLate
@@ -75,7 +76,7 @@ class PlanMachine(RuleBasedStateMachine):
             self.plan.offer(*entries)
         except (DeadlineTooNear, WouldBeLate):
             batches = 2 + rows // self.model.limits.max_batch_rows
-            assert timeout_s < batches * self.plan.slots.slowest_s < math.inf
+            assert MARGIN_RATIO * timeout_s < batches * self.plan.slots.slowest_s < math.inf
         except QueueFull:
             assert rows > self.model.limits.max_queued_rows
         else:

@@ -18,6 +18,12 @@ class WorkerMetrics:
             ("worker",),
             registry=registry,
         )
+        self.hangs = Counter(
+            "tandem_worker_hangs_total",
+            "Times a worker was killed because its event loop stood still.",
+            ("worker",),
+            registry=registry,
+        )
         self.connections = Counter(
             "tandem_worker_connections_total",
             "REST connections handed to a worker.",

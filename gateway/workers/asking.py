@@ -19,7 +19,7 @@ from gateway.workers.told import read_told
 
 __all__ = ["Reply", "Workers"]
 
-_TIMEOUT_S: Final = 2.0
+_TIMEOUT_S: Final = 1.5  # less than a probe of Kubernetes waits (k8s/base: 2 s)
 _HOST: Final = "http://worker"
 
 _log = logging.getLogger("tandem.workers")
@@ -42,6 +42,7 @@ class Workers:
         self._ledger = ledger
         self._paths = paths
         self._sessions: list[aiohttp.ClientSession] = []
+        self._learning = asyncio.Lock()
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -60,8 +61,8 @@ class Workers:
 
     @property
     def up(self) -> list[int]:
-        """The numbers of those that serve."""
-        return self._crew.up
+        """The numbers of those that serve, and have not fallen silent."""
+        return [number for number in self._crew.up if number in self._crew.talking]
 
     async def ask(
         self, number: int, path: str, *, method: str = "GET", body: bytes | None = None
@@ -78,10 +79,11 @@ class Workers:
             _log.warning("a worker did not answer", extra={"fields": fields})
             return None
 
-    async def ask_all(self, path: str) -> dict[int, Reply]:
-        """What those answer that do, by their numbers."""
+    async def ask_all(self, path: str, numbers: Sequence[int] | None = None) -> dict[int, Reply]:
+        """What those answer that do, by their numbers; of those that serve, unless others are named."""
+        numbers = self.up if numbers is None else numbers
         async with asyncio.TaskGroup() as group:
-            asked = {number: group.create_task(self.ask(number, path)) for number in self.up}
+            asked = {number: group.create_task(self.ask(number, path)) for number in numbers}
         replies = {number: task.result() for number, task in asked.items()}
         return {number: reply for number, reply in replies.items() if reply is not None}
 
@@ -95,9 +97,14 @@ class Workers:
         }
 
     async def learn(self) -> None:
-        """Have all that live told to the ledger. Of one that does not answer it keeps what it knew."""
-        pids = {number: self._crew.pid(number) for number in self.up}
-        for number, reply in (await self.ask_all("/worker/told")).items():
-            # Not what one tells that is dead by now: its counts were buried with it.
-            if reply.status == HTTPStatus.OK and self._crew.pid(number) == pids[number]:
-                self._ledger.note(number, read_told(reply.body))
+        """Have all that live told to the ledger, those that drain too.
+
+        Of one that does not answer it keeps what it knew. One call at a time: of two answers that overtake
+        each other the older would be kept, and a total would go back.
+        """
+        async with self._learning:
+            pids = {number: self._crew.pid(number) for number in self._crew.talking}
+            for number, reply in (await self.ask_all("/worker/told", [*pids])).items():
+                # Not what one tells that is dead by now: its counts were buried with it.
+                if reply.status == HTTPStatus.OK and self._crew.pid(number) == pids[number]:
+                    self._ledger.note(number, read_told(reply.body))

@@ -21,6 +21,7 @@ from typing import Final
 import uvloop
 
 from gateway.app import Gateway, calm_collector
+from gateway.background import BackgroundTasks
 from gateway.config import Config
 from gateway.control.source import ConfigError, ConfigFile, ListenOverrides, parse
 from gateway.memory import keep_freed
@@ -32,7 +33,7 @@ from gateway.telemetry.logs import json_logging
 from gateway.workers.front import WorkerFront
 from gateway.workers.leases import Bells, FileLocks, Leases
 from gateway.workers.office import Office, told_routes
-from gateway.workers.orders import LEAVING, UP, Orders
+from gateway.workers.orders import BEAT, BEAT_S, LEAVING, UP, Orders
 from gateway.workers.told import families_of
 
 __all__ = ["main"]
@@ -72,7 +73,8 @@ async def _serve(orders: Orders) -> int:
     config, wrong = _loaded(file, orders.good, given)
     leases = Leases(FileLocks(orders.locks), Bells(orders.bells), orders.number)
     leases.begin()
-    async with Office(orders.office) as office:
+    os.set_blocking(sys.stdout.fileno(), False)
+    async with Office(orders.office) as office, BackgroundTasks() as group:
         gateway = _gateway(file, config, orders.line, office, leases=leases)
         dropped = gateway.metrics.log_lines_dropped.inc
         with json_logging(config.log.level, dropped, fields={"worker": orders.number}):
@@ -81,6 +83,7 @@ async def _serve(orders: Orders) -> int:
             try:
                 async with gateway:
                     _say(UP)
+                    group.create_task(_beat())  # until the drain is over
                     await asked.wait()
                     _say(LEAVING)
             except asyncio.CancelledError:
@@ -115,8 +118,16 @@ def _gateway(
     return gateway
 
 
+async def _beat() -> None:
+    """Say that the event loop turns, for as long as it does."""
+    while True:
+        _say(BEAT)
+        await asyncio.sleep(BEAT_S)
+
+
 def _say(what: bytes) -> None:
-    with suppress(BrokenPipeError):  # nobody hears it any more, which is no reason not to drain
+    # Nobody hears it any more, or not now: no reason not to serve, or not to drain.
+    with suppress(BrokenPipeError, BlockingIOError):
         os.write(sys.stdout.fileno(), what)
 
 

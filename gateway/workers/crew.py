@@ -2,6 +2,16 @@
 
 Each is a process of its own session, so that Ctrl-C reaches the supervisor alone, which then tells all of them.
 One that ends untold is started again, later each time; one that fails too often in a row ends everything.
+
+One that hangs is killed, which gives back what it holds: its slots, its connections, its part in the metrics.
+Every second a worker says that its event loop turns. The bound for its silence is no setting, because it follows:
+
+- No healthy loop stands still for seconds: what takes longer than milliseconds is done in other processes. What
+  stops it is a stopped process, a deadlock, or native code that does not return.
+- Those behind a hung worker's slots wait for that long, and have to be answered still: `limits.default_timeout_s`
+  is 30 s, of which a third goes.
+- It is counted in turns of the supervisor's own loop. What stops both of them (a paused container, a suspended
+  machine, no processor for either) is no silence.
 """
 
 from __future__ import annotations
@@ -17,12 +27,15 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from gateway.restarts import Patience, Record, after_failure
-from gateway.workers.orders import LEAVING, UP, Orders
+from gateway.workers.orders import BEAT_S, LEAVING, UP, Orders
 
 __all__ = ["Crew", "Watcher"]
 
 PATIENCE: Final = Patience(first_wait_s=0.2, longest_wait_s=10.0)
-_UP_TIMEOUT_S: Final = 60.0
+# In beats, so about in seconds.
+_MOST_SILENT: Final = 10
+_FEW_SILENT: Final = 3
+_MOST_SILENT_BEFORE_UP: Final = 60
 
 _log = logging.getLogger("tandem.workers")
 
@@ -39,6 +52,9 @@ class Watcher(Protocol):
     def ended(self, number: int, /) -> None:
         """It is gone, whatever it was."""
 
+    def hangs(self, number: int, /) -> None:
+        """It has not said for too long that it lives, and is killed."""
+
     def starts_again(self, number: int, /) -> None:
         """It ended untold, and is started once more."""
 
@@ -48,11 +64,24 @@ class Watcher(Protocol):
 
 @dataclass(slots=True)
 class _Life:
-    """One process of a worker. `up_at` is when it came up, None before."""
+    """One process of a worker.
+
+    Attributes:
+        process: As the kernel knows it.
+        up_at: When it came up, None before.
+        is_leaving: Whether it drains.
+        silent: So many beats of it are missing.
+    """
 
     process: Process
     up_at: float | None = None
     is_leaving: bool = False
+    silent: int = 0
+
+    def send(self, number: signal.Signals) -> None:
+        """Signal the process; one that has ended need not hear it."""
+        with suppress(ProcessLookupError):
+            self.process.send_signal(number)
 
 
 class Crew:
@@ -82,6 +111,15 @@ class Crew:
             number
             for number, life in self._lives.items()
             if life.up_at is not None and not life.is_leaving
+        )
+
+    @property
+    def talking(self) -> list[int]:
+        """The workers that are worth asking: they serve, or drain, and have not fallen silent."""
+        return sorted(
+            number
+            for number, life in self._lives.items()
+            if life.up_at is not None and life.silent < _FEW_SILENT
         )
 
     def pid(self, number: int) -> int | None:
@@ -125,14 +163,13 @@ class Crew:
         """Tell every worker to end: to drain, or, if it does already, at once."""
         self._stopping.set()
         for life in self._lives.values():
-            with suppress(ProcessLookupError):
-                life.process.send_signal(signal.SIGTERM)
+            life.send(signal.SIGTERM)
 
     def kill(self) -> None:
         """End what still runs, at once: the last resort."""
         self._stopping.set()
         for life in self._lives.values():
-            life.process.kill()
+            life.send(signal.SIGKILL)
 
     async def end(self, grace_s: float) -> bool:
         """Wait until every worker has ended; those that take longer are killed. Whether all went well."""
@@ -143,7 +180,7 @@ class Crew:
         for number, life in self._lives.items():
             _log.error("a worker did not end in time", extra={"fields": {"worker": number}})
             went_well = False
-            life.process.kill()
+            life.send(signal.SIGKILL)
         await self._until_gone()
         return went_well and not any(self._statuses.values())
 
@@ -157,6 +194,8 @@ class Crew:
         loop = asyncio.get_running_loop()
         process = await self._spawn(number)
         self._lives[number] = life = _Life(process)
+        if self._stopping.is_set():  # it was told to the others while this one was made
+            life.send(signal.SIGTERM)
         try:
             async with asyncio.TaskGroup() as group:
                 listening = group.create_task(self._listen(number, life))
@@ -189,20 +228,33 @@ class Crew:
         """Hear what it says of itself; one that says nothing for too long is killed."""
         stdout = life.process.stdout
         assert stdout is not None, "it is a pipe"
-        try:
-            async with asyncio.timeout(_UP_TIMEOUT_S):
-                said = await stdout.readline()
-        except TimeoutError:
-            _log.error("a worker did not come up", extra={"fields": {"worker": number}})
-            life.process.kill()
-            return
+        while life.silent < (_MOST_SILENT_BEFORE_UP if life.up_at is None else _MOST_SILENT):
+            try:
+                async with asyncio.timeout(BEAT_S):
+                    said = await stdout.readline()
+                    if not said:  # it has closed its end, and is about to be gone
+                        await asyncio.sleep(2 * BEAT_S)
+            except TimeoutError:
+                life.silent += 1
+                continue
+            life.silent = 0
+            self._heard(number, life, said)
+        fields = {"worker": number, "pid": life.process.pid, "silent_s": life.silent * BEAT_S}
+        if life.up_at is None:
+            _log.error("a worker did not come up, and is killed", extra={"fields": fields})
+        else:
+            _log.error("a worker hangs, and is killed", extra={"fields": fields})
+            self._watcher.hangs(number)
+        life.send(signal.SIGKILL)
+
+    def _heard(self, number: int, life: _Life, said: bytes) -> None:
         if said == UP:
             life.up_at = asyncio.get_running_loop().time()
             self._watcher.came_up(number)
             self._changed.set()
-            if await stdout.readline() == LEAVING:
-                life.is_leaving = True
-                self._watcher.leaves(number)
+        elif said == LEAVING:
+            life.is_leaving = True
+            self._watcher.leaves(number)
 
 
 def _how(status: int) -> str:

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from pydantic import TypeAdapter
 
-__all__ = ["LEAVING", "UP", "Orders"]
+__all__ = ["BEAT", "BEAT_S", "LEAVING", "UP", "Orders"]
 
 UP = b"up\n"
 LEAVING = b"leaving\n"
-"""What a worker says on its standard output: that it serves, and that it is about to end."""
+BEAT = b"beat\n"
+"""What a worker says on its standard output: that it serves, that it is about to end, that its loop turns."""
+
+BEAT_S: Final = 1.0
+"""How often it says the last."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -125,6 +125,10 @@ class Supervisor:
         self._bells.ring_all()  # it may have had a slot, or have been called to take one
         self.metrics.up.set(len(self._crew.up))
 
+    def hangs(self, number: int) -> None:
+        """It is counted; then it ends, and is started again."""
+        self.metrics.hangs.labels(str(number)).inc()
+
     def starts_again(self, number: int) -> None:
         """It is counted."""
         self.metrics.restarts.labels(str(number)).inc()
@@ -224,7 +228,8 @@ class Supervisor:
         """Keep what the file last said that could be used; each worker reads it by itself."""
         async for change in self._file.changes(CONFIG_POLL_S):
             if not isinstance(change, ConfigError):
-                self._good = self._file.text
+                # A worker drains by its newest limits, and is waited for as long.
+                self._good, self._config = self._file.text, change
 
     async def _close_reception(self, notice_s: float) -> None:
         await asyncio.sleep(notice_s)

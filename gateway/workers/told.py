@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry, Metric
 from prometheus_client.samples import Sample as PrometheusSample
-from pydantic import TypeAdapter
+from pydantic import ConfigDict, TypeAdapter
 
 from gateway.codecs.oip_statistics import ModelStatistics
 
@@ -27,6 +27,8 @@ __all__ = [
 @dataclass(frozen=True, slots=True)
 class Sample:
     """One number of a family, by the name of its series and its labels."""
+
+    __pydantic_config__ = ConfigDict(ser_json_inf_nan="constants")  # else null, which is no number
 
     name: str
     labels: Mapping[str, str]

@@ -15,14 +15,42 @@ from typing import Any
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
+from gateway.messages import InferRequest, InferResponse
 from tests.fakes.arithmetic import Arithmetic, serving
 from tests.fakes.gateways import BACKENDS, LISTEN, MODELS
 
-__all__ = ["PREDICT", "Crew", "against"]
+__all__ = ["ONE_SLOT", "PREDICT", "Counting", "Crew", "against", "answers", "holder"]
 
 PREDICT = "/v1/models/tokens:predict"
 
 _READY_S = 120
+
+ONE_SLOT = (
+    MODELS
+    + """
+[models.tokens.batching]
+max_in_flight = 1
+"""
+)
+
+
+class Counting:
+    """A fault that counts the batches at the backend, and holds them until it is opened."""
+
+    def __init__(self) -> None:
+        self.opened = asyncio.Event()
+        self.now = self.most = self.came = 0
+
+    async def __call__(self, _: InferRequest) -> InferResponse | None:
+        self.now += 1
+        self.came += 1
+        self.most = max(self.most, self.now)
+        try:
+            await self.opened.wait()
+            await asyncio.sleep(0.01)  # the model's work: what the next batch gathers in
+        finally:
+            self.now -= 1
+        return None
 
 
 @dataclass
@@ -77,6 +105,14 @@ class Crew:
         async with asyncio.timeout(60):
             while not await condition():  # noqa: ASYNC110  # another process
                 await asyncio.sleep(0.02)
+
+    async def until_accepted(self, count: int) -> None:
+        """Wait until so many requests are in flight, in all workers."""
+
+        async def is_so() -> bool:
+            return await self.total("tandem_in_flight_requests") == count
+
+        await self.until(is_so)
 
     async def until_logged(self, event: str, times: int = 1) -> None:
         """Wait until the log has told this so often."""
@@ -143,3 +179,26 @@ def against(
             await scenario(crew)
 
     asyncio.run(run())
+
+
+async def answers(crew: Crew, number: int) -> bool:
+    """Whether a request is answered, and right; False if its connection is cut."""
+    try:
+        answer = await crew.predict(number)
+    except (httpx.RemoteProtocolError, httpx.ReadError):
+        return False
+    return bool(answer.json() == {"predictions": [number]})
+
+
+async def holder(crew: Crew) -> int:
+    """The worker whose batch is at the backend."""
+    folder: dict[int, str] = {
+        line["worker"]: line["admin"] for line in crew.log if "unix:" in line.get("admin", "")
+    }
+    for number, admin in folder.items():
+        transport = httpx.AsyncHTTPTransport(uds=admin.removeprefix("unix:"))
+        async with httpx.AsyncClient(transport=transport, base_url="http://worker") as client:
+            text = (await client.get("/metrics")).text
+        if 'tandem_in_flight_batches{arm="tf",model="tokens",role="primary"} 1.0' in text:
+            return number
+    raise AssertionError("no worker has a batch at the backend")

@@ -8,41 +8,11 @@ import signal
 import statistics
 from pathlib import Path
 
-import httpx
 import pytest
 
-from gateway.messages import InferRequest, InferResponse
-from tests.fakes.gateways import MODELS
-from tests.workers.processes import PREDICT, Crew, against
+from tests.workers.processes import ONE_SLOT, PREDICT, Counting, Crew, against, answers, holder
 
 pytestmark = pytest.mark.slow
-
-ONE_SLOT = (
-    MODELS
-    + """
-[models.tokens.batching]
-max_in_flight = 1
-"""
-)
-
-
-class Counting:
-    """A fault that counts the batches at the backend, and holds them until it is opened."""
-
-    def __init__(self) -> None:
-        self.opened = asyncio.Event()
-        self.now = self.most = self.came = 0
-
-    async def __call__(self, _: InferRequest) -> InferResponse | None:
-        self.now += 1
-        self.came += 1
-        self.most = max(self.most, self.now)
-        try:
-            await self.opened.wait()
-            await asyncio.sleep(0.01)  # the model's work: what the next batch gathers in
-        finally:
-            self.now -= 1
-        return None
 
 
 def test_what_gathers_in_all_workers_leaves_in_few_batches_one_at_a_time(tmp_path: Path) -> None:
@@ -50,11 +20,7 @@ def test_what_gathers_in_all_workers_leaves_in_few_batches_one_at_a_time(tmp_pat
         crew.backend.fault = counting = Counting()
         async with asyncio.TaskGroup() as group:
             asked = [group.create_task(crew.predict(n)) for n in range(40)]
-
-            async def all_accepted() -> bool:
-                return await crew.total("tandem_in_flight_requests") == 40
-
-            await crew.until(all_accepted)
+            await crew.until_accepted(40)
             assert await crew.total("tandem_in_flight_batches", model="tokens") == 1
             counting.opened.set()
         assert [task.result().json() for task in asked] == [{"predictions": [n]} for n in range(40)]
@@ -71,14 +37,11 @@ def test_the_slot_of_a_worker_that_dies_is_free(tmp_path: Path) -> None:
     async def scenario(crew: Crew) -> None:
         crew.backend.fault = counting = Counting()
         async with asyncio.TaskGroup() as group:
-            asked = [group.create_task(_asked(crew, n)) for n in range(8)]
-
-            async def all_accepted() -> bool:
-                return await crew.total("tandem_in_flight_requests") == 8
-
-            await crew.until(all_accepted)
+            asked = [group.create_task(answers(crew, n)) for n in range(8)]
+            await crew.until_accepted(8)
             assert counting.came == 1
-            number = await _holder(crew)
+            number = await holder(crew)
+            lost = await crew.total("tandem_worker_connections_total", worker=str(number))
             os.kill(crew.pids()[number], signal.SIGKILL)
 
             async def next_came() -> bool:
@@ -87,32 +50,9 @@ def test_the_slot_of_a_worker_that_dies_is_free(tmp_path: Path) -> None:
             await crew.until(next_came)
             counting.opened.set()
         answered = [task.result() for task in asked]
-        assert answered.count(True) == 4
-        assert answered.count(False) == 4
+        assert answered.count(False) == lost
 
     against(tmp_path, scenario, models=ONE_SLOT)
-
-
-async def _asked(crew: Crew, number: int) -> bool:
-    try:
-        answer = await crew.predict(number)
-    except (httpx.RemoteProtocolError, httpx.ReadError):
-        return False
-    return bool(answer.json() == {"predictions": [number]})
-
-
-async def _holder(crew: Crew) -> int:
-    """The worker whose batch is at the backend."""
-    folder: dict[int, str] = {
-        line["worker"]: line["admin"] for line in crew.log if "unix:" in line.get("admin", "")
-    }
-    for number, admin in folder.items():
-        transport = httpx.AsyncHTTPTransport(uds=admin.removeprefix("unix:"))
-        async with httpx.AsyncClient(transport=transport, base_url="http://worker") as client:
-            text = (await client.get("/metrics")).text
-        if 'tandem_in_flight_batches{arm="tf",model="tokens",role="primary"} 1.0' in text:
-            return number
-    raise AssertionError("no worker has a batch at the backend")
 
 
 def test_batches_of_two_workers_are_about_as_large_as_those_of_one(tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ TORCH_LOCK := serving/torch_server/requirements$(if $(filter gpu,$(TORCH)),.gpu)
 TORCH_BACKEND := $(if $(UV_FIND_LINKS)$(filter gpu,$(TORCH)),,--torch-backend cpu)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup store test test-fast test-peers bench-overload bench-policies bench-plan bench-loadgen bench-peers check lint format demo up lock k8s-validate clean
+.PHONY: help setup store test test-fast test-peers bench-overload bench-policies bench-plan bench-loadgen bench-stages bench-peers check lint format demo up lock k8s-validate clean
 
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 15
@@ -129,6 +129,9 @@ bench-plan: setup store ## what tandem plan predicts, and what is then measured 
 
 bench-loadgen: setup store ## the highest rate that MLPerf's load generator calls valid (ARGS=--save)
 	@$(BIN)/python -m loadtests.bench_loadgen $(ARGS)
+
+bench-stages: setup store ## where the gateway's CPU goes, stage by stage, by a profiler (ARGS=--save)
+	@$(BIN)/python -m loadtests.bench_stages $(ARGS)
 
 lint: setup ## formatting, ruff, types, layers
 	@$(BIN)/ruff format --quiet --check .

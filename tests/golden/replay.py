@@ -137,17 +137,13 @@ async def _replay_grpc(address: str, made: Path, at_first: bytes) -> list[Verdic
 
 
 async def _reload(call: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes], models: bytes) -> None:
-    """Have these models served, once the reload before has ended, whose client may just have left.
-
-    On a busy machine that one may last until its own deadline, and this one behind it.
-    """
-    not_yet = (grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.DEADLINE_EXCEEDED)
-    async with asyncio.timeout(3 * TIMEOUT_S):
+    """Have these models served, once the reload before has ended, whose client may just have left."""
+    async with asyncio.timeout(TIMEOUT_S):
         while True:
             try:
                 await call(models, timeout=TIMEOUT_S)
             except grpc.aio.AioRpcError as error:
-                if error.code() not in not_yet:
+                if error.code() is not grpc.StatusCode.RESOURCE_EXHAUSTED:
                     raise
                 await asyncio.sleep(0.01)
             else:

@@ -52,19 +52,22 @@ def models(root: Path, tf_python: Path) -> Path:
     return made
 
 
-@pytest.fixture(scope="module")
-def base_path(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the versions of the model lie that come and go."""
-    base = tmp_path_factory.mktemp("lifecycle") / "life"
-    half_plus_two(base, models)
-    return base
-
-
 @pytest.fixture(scope="module", params=["own", "envoy"])
 def front(request: pytest.FixtureRequest) -> Front:
     """What listens before the gateway."""
     found: Front = request.param
     return found
+
+
+@pytest.fixture(scope="module")
+def base_path(front: Front, models: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the versions of the model lie that come and go.
+
+    One for each front: in the end none is left, and a reload would wait for one.
+    """
+    base = tmp_path_factory.mktemp(f"lifecycle_{front}") / "life"
+    half_plus_two(base, models)
+    return base
 
 
 @pytest.fixture(scope="module")

@@ -139,7 +139,7 @@ lint: setup ## formatting, ruff, types, layers
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo
 
-bench-peers: setup store ## Tandem beside seven other servers, each installed first; a quarter of an hour (ARGS=--no-save)
+bench-peers: setup store ## Tandem beside seven other servers, each installed first; half an hour (ARGS=--no-save)
 	@loadtests/peers/install.sh
 	@$(BIN)/python -m loadtests.peers $(ARGS)
 

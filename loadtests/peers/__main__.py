@@ -19,43 +19,51 @@ from typing import TypeVar
 
 from loadtests.peers.catalogue import PEERS
 from loadtests.peers.figures import US
+from loadtests.peers.keeping import Keeper, collected, recovered, rendered_anew
 from loadtests.peers.peer import VARIANTS, Model, Peer
 from loadtests.peers.rounds import Options, measure
-from loadtests.peers.section import section
 from loadtests.peers.session import Scope
 from loadtests.peers.targets import targets
 from loadtests.peers.tfserving import peer as tfserving
-from loadtests.results import Row, load, render, save
+from loadtests.results import Row
 
-NAME = "peers"
 MODELS: tuple[Model, ...] = ("iris", "minilm")
 T = TypeVar("T")
 
 
 def main() -> int:
-    """Measure, print, save and render; 1 if an answer was wrong or missing, or a server failed."""
+    """Measure, print, save and render; 1 if an answer was wrong or missing, a server failed, or it ended early."""
     arguments = _arguments()
     if arguments.render:
-        render(NAME, section(load(NAME)))
+        rendered_anew()
+        return 0
+    if arguments.recover:
+        recovered()
         return 0
     peers = _peers(arguments)
+    keeper = _keeper(arguments, peers)
+    keep = keeper.so_far if arguments.save else _forget
     with ExitStack() as stack:
         folder = arguments.logs or stack.enter_context(tempfile.TemporaryDirectory())
-        rows = measure(_options(arguments, peers, Path(folder).resolve()))
-    found = targets(rows)
-    for target in found:
+        found = measure(_options(arguments, peers, Path(folder).resolve()))
+        rows, early = collected(found, keep, limit_s=arguments.minutes * 60)
+    for target in targets(rows):
         print(target.verdict)
-    if arguments.save:
-        save(
-            NAME,
-            command=shlex.join(["python", "-m", "loadtests.peers", *sys.argv[1:]]),
-            rows=rows,
-            targets=found,
-            versions={peer.version[0]: peer.installed() for peer in peers},
-            settings={"cores for servers and load together": arguments.cores},
-        )
-        render(NAME, section(load(NAME)))
-    return 1 if any(map(_is_fault, rows)) else 0
+    if arguments.save and rows:
+        keeper.done(rows, early=early)
+    return 1 if early or any(map(_is_fault, rows)) else 0
+
+
+def _keeper(arguments: argparse.Namespace, peers: Sequence[Peer]) -> Keeper:
+    return Keeper(
+        command=shlex.join(["python", "-m", "loadtests.peers", *sys.argv[1:]]),
+        versions={peer.version[0]: peer.installed() for peer in peers},
+        settings={"cores for servers and load together": arguments.cores},
+    )
+
+
+def _forget(rows: Sequence[Row]) -> None:
+    """Of a short try nothing is kept."""
 
 
 def _is_fault(row: Row) -> bool:
@@ -83,7 +91,10 @@ def _options(arguments: argparse.Namespace, peers: Sequence[Peer], scratch: Path
         peers=peers,
         models=[model for model in MODELS if model in arguments.models],
         variants=[variant for variant in VARIANTS if variant in arguments.variants],
-        connections=arguments.connections,
+        connections={
+            "iris": arguments.connections,
+            "minilm": arguments.minilm_connections or arguments.connections,
+        },
         shares=arguments.shares,
         seconds=arguments.seconds,
         rounds=arguments.rounds,
@@ -103,10 +114,13 @@ def _arguments() -> argparse.Namespace:
     add("--models", type=names, default=list(MODELS))
     add("--variants", type=names, default=list(VARIANTS))
     add("--connections", type=numbers, default=[1, 16, 64, 256], help="of the closed loops")
-    add("--shares", type=_listed(float), default=[0.5, 0.8, 1.1],
+    add("--minilm-connections", type=numbers, help="the same for minilm alone")
+    add("--shares", type=_listed(float), default=[0.25, 0.5, 0.75, 0.9, 1.1],
         help="of a server's capacity, offered in the open loops; empty for none")  # fmt: skip
     add("--seconds", type=int, default=2, help="of one measurement with iris")
     add("--rounds", type=int, default=2, help="with iris; half as many with minilm")
+    add("--minutes", type=float, default=60.0,
+        help="after which no other server is started; what was measured is kept")  # fmt: skip
     add("--cores", default="0,1", help="which servers and load share")
     add("--tensorflow-model-server", type=Path, metavar="PATH",
         help="the binary of TensorFlow Serving, to measure it by itself and behind Tandem")  # fmt: skip
@@ -116,6 +130,8 @@ def _arguments() -> argparse.Namespace:
     add("--save", action=argparse.BooleanOptionalAction, default=True,
         help="keep the results, and render loadtests/README.md from them")  # fmt: skip
     add("--render", action="store_true", help="only render what was kept, again")
+    add("--recover", action="store_true",
+        help="only make the report of what a run that was killed has left")  # fmt: skip
     return parser.parse_args()
 
 

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 from loadtests.results import Row
 
-__all__ = ["OFFLINE", "US", "Figures"]
+__all__ = ["EARLY", "OFFLINE", "US", "Figures"]
 
+EARLY = "ended early"  # the setting that says why
 US = "tandem"
 OFFLINE = "offline"
 

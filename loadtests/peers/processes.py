@@ -49,9 +49,10 @@ class Family:
             process.wait(STOP_S)
         process.kill()  # nothing, if it has ended
         process.wait()
-        left = {(entry.pid, entry.born) for entry in _entries()}
-        for entry in members:
-            if (entry.pid, entry.born) in left:
+        # Also those that were started meanwhile: they are still of its session.
+        known = {(entry.pid, entry.born) for entry in [*members, *self._members()]}
+        for entry in _entries():
+            if (entry.pid, entry.born) in known:
                 _end(entry.pid)
 
     def _members(self) -> list[_Entry]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -18,10 +19,16 @@ from loadtests.peers.session import ClosedLoop, OpenLoop, Scope, Session, Subjec
 from loadtests.peers.targets import half_of
 from loadtests.results import Row
 
-__all__ = ["Options", "measure"]
+__all__ = ["Options", "measure", "measured"]
 
 OFFLINE_S = 3.0
+WHY = 300  # characters of a failure in the report
 MINILM_OPEN = 2  # times as long: it answers a hundredth as often
+WARM: Mapping[Model, ClosedLoop] = {
+    "iris": ClosedLoop(connections=64, seconds=1, round=0),
+    "minilm": ClosedLoop(connections=16, seconds=2, round=0),
+}
+"""What every server is put under before it is measured, for everyone alike."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +37,7 @@ class Options:
 
     Attributes:
         peers: Tandem among them.
-        connections: Of the closed loops.
+        connections: Of the closed loops with each model.
         shares: Of a server's capacity, as offered in the open loops.
         seconds: Of one measurement with iris; minilm's take longer.
         rounds: With iris; minilm takes half as many, rounded up.
@@ -39,29 +46,43 @@ class Options:
     peers: Sequence[Peer]
     models: Sequence[Model]
     variants: Sequence[Variant]
-    connections: Sequence[int]
+    connections: Mapping[Model, Sequence[int]]
     shares: Sequence[float]
     seconds: int
     rounds: int
     scope: Scope
 
 
-def measure(options: Options) -> list[Row]:
-    """All rows; each is told on standard error as it comes."""
-    rows: list[Row] = []
+def measure(options: Options) -> Iterator[Sequence[Row]]:
+    """The rows of one start of one server after the other; each is told on standard error as it comes.
+
+    Nothing runs between two of them, so that what there is by then can be kept.
+    """
+    known: dict[Model, Questions] = {}
     for model in options.models:
-        asked, rate = _offline(model, options)
-        rows += [rate, *_settings(model, options)]
-        for subject, number in _order(model, options):
-            loops = [_closed(model, n, number, options.seconds) for n in options.connections]
-            rows += _measured(subject, asked, loops, options.scope)
-        figures = Figures.of(model, rows)
-        for peer in options.peers:
-            if options.shares and peer.name in figures.servers():
-                subject = Subject(peer, model, _variant(figures.better(peer.name)))
-                rates = _rates(peer.name, figures, options.shares)
-                rows += _measured(subject, asked, _open(model, rates, options), options.scope)
-    return rows
+        known[model], rate = _offline(model, options)
+        yield [rate, *_settings(model, options)]
+    rows: list[Row] = []
+    for subject, number in _order(options):
+        model = subject.model
+        loops = [_closed(model, n, number, options.seconds) for n in options.connections[model]]
+        rows += (found := measured(subject, known[model], loops, options.scope))
+        yield found
+    for model in options.models:
+        yield [_offline(model, options)[1]]  # again: the machine's speed changes
+    for model in options.models:
+        for subject, rates in _offers(Figures.of(model, rows), options):
+            yield measured(subject, known[model], _open(model, rates, options), options.scope)
+
+
+def _offers(figures: Figures, options: Options) -> Iterator[tuple[Subject, Mapping[str, float]]]:
+    """Who is asked in the open loops at which rates: everybody who answered anything, at its better variant."""
+    for peer in options.peers:
+        if options.shares and peer.name in figures.servers():
+            variant = _variant(figures.better(peer.name))
+            rates = _rates(peer.name, figures, options.shares)
+            if rates:
+                yield Subject(peer, _model(figures.model), variant), rates
 
 
 def _settings(model: Model, options: Options) -> list[Row]:
@@ -79,14 +100,23 @@ def _settings(model: Model, options: Options) -> list[Row]:
     ]
 
 
-def _order(model: Model, options: Options) -> Iterator[tuple[Subject, int]]:
+def _order(options: Options) -> Iterator[tuple[Subject, int]]:
     """Who is measured in which round; another begins each time."""
-    rounds = options.rounds if model == "iris" else (options.rounds + 1) // 2
-    for number in range(rounds):
-        start = number % len(options.peers)
-        for peer in [*options.peers[start:], *options.peers[:start]]:
+    passes = [
+        (number, model)
+        for number in range(options.rounds)
+        for model in options.models
+        if number < _rounds(model, options)
+    ]
+    for place, (number, model) in enumerate(passes):
+        first = place * len(options.peers) // len(passes)
+        for peer in [*options.peers[first:], *options.peers[:first]]:
             for variant in options.variants:
                 yield Subject(peer, model, variant), number
+
+
+def _rounds(model: Model, options: Options) -> int:
+    return options.rounds if model == "iris" else (options.rounds + 1) // 2
 
 
 def _closed(model: Model, connections: int, number: int, seconds: int) -> ClosedLoop:
@@ -105,24 +135,54 @@ def _variant(name: str) -> Variant:
     return found
 
 
-def _measured(
-    subject: Subject, asked: Questions, loops: Sequence[ClosedLoop | OpenLoop], scope: Scope
-) -> list[Row]:
-    """The rows of one start of one server; of one that fails, a row that says so."""
-    found: list[Row] = []
-    try:
-        with session(subject, asked, scope) as running:
-            for row in _checked(running, loops):
-                print(_line(row), file=sys.stderr, flush=True)
-                found.append(row)
-    except NotServing as exc:
-        print(f"{subject.row}: {exc}", file=sys.stderr)
-        found.append({**subject.row, "loop": "failed", "why": str(exc).split("\n")[0]})
+def _model(name: str) -> Model:
+    (found,) = (model for model in WARM if model == name)
     return found
 
 
-def _checked(running: Session, loops: Sequence[ClosedLoop | OpenLoop]) -> Iterator[Row]:
+def measured(
+    subject: Subject, asked: Questions, loops: Sequence[ClosedLoop | OpenLoop], scope: Scope
+) -> list[Row]:
+    """The rows of one start of one server; of one that fails also a row that says why.
+
+    One that fails before it is measured is started once more: another program may have taken its port.
+    """
+    began = time.monotonic()
+    found = _tried(subject, asked, loops, scope)
+    if [row["loop"] for row in found] == ["failed"]:
+        found = _tried(subject, asked, loops, scope)
+    print(f"{subject.row}: {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
+    return found
+
+
+def _tried(
+    subject: Subject, asked: Questions, loops: Sequence[ClosedLoop | OpenLoop], scope: Scope
+) -> list[Row]:
+    found: list[Row] = []
+    try:
+        with session(subject, asked, scope) as running:
+            for row in _checked(running, WARM[subject.model], loops):
+                print(_line(row), file=sys.stderr, flush=True)
+                found.append(row)
+    # A peer's failure is a row of the report, and the others are still measured.
+    except (NotServing, OSError, ValueError, subprocess.SubprocessError) as exc:
+        print(f"{subject.row}: {exc}", file=sys.stderr, flush=True)
+        found.append({**subject.row, "loop": "failed", "why": _told(exc)})
+    return found
+
+
+def _told(exc: Exception) -> str:
+    """What it says, and of a log that it quotes the last words."""
+    (first, *more) = str(exc).strip().split("\n")
+    said = f"{first} {more[-1]}" if more else first
+    return f"{type(exc).__name__}: {said}"[:WHY]
+
+
+def _checked(
+    running: Session, warm: ClosedLoop, loops: Sequence[ClosedLoop | OpenLoop]
+) -> Iterator[Row]:
     yield running.check()
+    running.warm(warm)
     for loop in loops:
         yield running.measure(loop)
     yield running.check()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from loadtests.peers.figures import US, Figures
+from loadtests.peers.figures import EARLY, US, Figures
+from loadtests.peers.plot import picture_name
 from loadtests.results import Report, Row, provenance, table, targets_table
 
 __all__ = ["section"]
@@ -17,7 +18,13 @@ _MODELS = {
 
 def section(report: Report) -> str:
     """Targets, closed loops, open loops and settings."""
-    parts = [provenance(report), _correctness(report.rows), targets_table(report)]
+    parts = [
+        provenance(report),
+        _early(report),
+        _correctness(report.rows),
+        targets_table(report),
+        _headroom(report.rows),
+    ]
     for model, what in _MODELS.items():
         figures = Figures.of(model, report.rows)
         if figures.servers():
@@ -26,6 +33,7 @@ def section(report: Report) -> str:
                 _offline(figures),
                 _chart(figures),
                 _closed(figures),
+                _picture(figures),
                 _open(figures),
             ]
     parts += ["How each was set:", _settings(report.rows), *_failures(report.rows)]
@@ -35,6 +43,24 @@ def section(report: Report) -> str:
 def _correctness(rows: Sequence[Row]) -> str:
     checked, wrong = (_total(rows, name) for name in ("checked", "wrong"))
     return f"Answers compared with the store's: {checked:,}; wrong: {wrong:,}."
+
+
+def _early(report: Report) -> str:
+    why = report.settings.get(EARLY)
+    return f"**The run ended early, {why}: what is missing below was not reached.**" if why else ""
+
+
+def _headroom(rows: Sequence[Row]) -> str:
+    """Which part of its thread the generator needed where it needed most; near 1 it was the bottleneck."""
+    told = []
+    for loop in ("closed", "open"):
+        found = [row for row in rows if row["loop"] == loop]
+        if found:
+            most = max(found, key=lambda row: float(row["generator_busy"] or 0))
+            at = f"{most['connections']} callers" if loop == "closed" else f"{most['rate']}"
+            busy = _shown(most["generator_busy"], "{:.2f}")
+            told.append(f"{loop} loop {busy} ({most['server']}, {most['model']}, {at})")
+    return f"The generator's thread was busy at most: {'; '.join(told)}." if told else ""
 
 
 def _total(rows: Iterable[Row], name: str) -> int:
@@ -94,6 +120,12 @@ def _loop(figures: Figures, server: str, variant: str, connections: int) -> str:
     return " · ".join(cells) + (f" ({errors:,.0f} errors)" if errors else "")
 
 
+def _picture(figures: Figures) -> str:
+    if not figures.servers("open"):
+        return ""
+    return f"![Latencies of {figures.model} against the offered rate](results/{picture_name(figures.model)})"
+
+
 def _open(figures: Figures) -> str:
     rows = [
         [
@@ -103,6 +135,7 @@ def _open(figures: Figures) -> str:
             _shown(row["wanted_per_s"], "{:,.0f}"),
             _shown(row["answered_per_s"], "{:,.0f}"),
             *(_shown(row[name], "{:,.3g}") for name in ("p50_ms", "p90_ms", "p99_ms")),
+            f"{_total([row], 'requests'):,}",
             f"{_total([row], 'errors') + _total([row], 'unanswered'):,}",
             _shown(row["late_p99_ms"], "{:.2g}") + ("" if row["valid"] else " **invalid**"),
         ]
@@ -111,7 +144,8 @@ def _open(figures: Figures) -> str:
         if (row["loop"], row["server"]) == ("open", server)
     ]
     columns = ["open loop", "set as", "at", ">offered/s", ">answered/s"]
-    columns += [">p50 ms", ">p90 ms", ">p99 ms", ">errors, unanswered", ">generator late, p99 ms"]
+    columns += [">p50 ms", ">p90 ms", ">p99 ms", ">requests", ">errors, unanswered"]
+    columns += [">generator late, p99 ms"]
     return table(columns, rows) if rows else ""
 
 
@@ -124,11 +158,18 @@ def _settings(rows: Sequence[Row]) -> str:
 
 
 def _failures(rows: Sequence[Row]) -> list[str]:
-    return [
-        f"Not measured: {row['server']}, {row['model']}, {row['variant']}: {row['why']}"
+    """Who could not be measured, or not to the end."""
+    found = [
+        f"**Failed**: {row['server']}, {row['model']}, {row['variant']}: {row['why']}"
         for row in rows
         if row["loop"] == "failed"
     ]
+    failed, measured, asked = (
+        {(row["server"], row["model"], row["variant"]) for row in rows if row["loop"] == loop}
+        for loop in ("failed", "closed", "settings")
+    )
+    left_out = sorted(", ".join(map(str, name)) for name in asked - measured - failed)
+    return [*found, *(f"Not reached: {name}." for name in left_out)]
 
 
 def _title(figures: Figures, server: str) -> str:

@@ -13,7 +13,7 @@ import numpy as np
 
 from loadtests.bench.processes import pause
 from loadtests.open_loop import Answer, offer, poisson, post
-from loadtests.peers.closed import closed
+from loadtests.peers.closed import Closed, closed
 from loadtests.peers.judge import Verdict, judge
 from loadtests.peers.peer import Model, NotServing, Peer, Server, Variant, started
 from loadtests.peers.questions import Questions, padded
@@ -21,11 +21,11 @@ from loadtests.results import Row
 
 __all__ = ["ClosedLoop", "OpenLoop", "Scope", "Session", "Subject", "session"]
 
-READY_S = 180.0
+READY_S = 90.0
 LOOK_EVERY_S = 0.3
-ANSWER_S = 60.0  # no answer takes longer, or it counts as none
+ANSWER_S = 40.0  # no answer takes longer, or it counts as none
 CHECK_CONNECTIONS = 32
-WARM_RATIO = 0.2  # of an open-loop run
+WARM_RATIO = 0.2  # of an open-loop run, not counted
 SEED = 4
 
 
@@ -98,11 +98,22 @@ class Session:
         errors = len(offered.answers) - verdict.checked
         return {**self._subject.row, "loop": "check", "errors": errors, **_judged(verdict)}
 
+    def warm(self, loop: ClosedLoop) -> None:
+        """Put it under load that is not measured.
+
+        Raises:
+            NotServing: the server has ended, or no longer answers.
+            subprocess.SubprocessError: it cannot be connected to.
+        """
+        self._load(loop)
+        self._drain()
+
     def measure(self, loop: ClosedLoop | OpenLoop) -> Row:
         """Put the server under load, and wait until it is done with what callers left behind.
 
         Raises:
-            NotServing: the server has ended.
+            NotServing: the server has ended, or no longer answers.
+            subprocess.SubprocessError: it cannot be connected to.
         """
         row = self._closed(loop) if isinstance(loop, ClosedLoop) else self._open(loop)
         self._drain()
@@ -130,7 +141,23 @@ class Session:
 
     def _closed(self, loop: ClosedLoop) -> Row:
         before = self._server.cpu_s()
-        found = closed(
+        ran = self._load(loop)
+        used_s, found = self._server.cpu_s() - before, ran.load
+        return {
+            **self._subject.row,
+            "loop": "closed",
+            "connections": loop.connections,
+            "round": loop.round,
+            "per_s": ran.good_per_s,
+            "p50_ms": found.p50_ms if found.requests else None,
+            "p99_ms": found.p99_ms if found.requests else None,
+            "errors": found.errors,
+            "cpu_us": used_s / max(found.requests, 1) * 1e6,
+            "generator_busy": ran.busy_ratio,
+        }
+
+    def _load(self, loop: ClosedLoop) -> Closed:
+        return closed(
             self._server.address,
             self._path,
             self._bodies,
@@ -139,28 +166,18 @@ class Session:
             cores=self._scope.cores,
             scratch=self._scope.scratch,
         )
-        used_s = self._server.cpu_s() - before
-        return {
-            **self._subject.row,
-            "loop": "closed",
-            "connections": loop.connections,
-            "round": loop.round,
-            "per_s": found.per_s,
-            "p50_ms": found.p50_ms if found.requests else None,
-            "p99_ms": found.p99_ms if found.requests else None,
-            "errors": found.errors,
-            "cpu_us": used_s / max(found.requests, 1) * 1e6,
-        }
 
     def _open(self, loop: OpenLoop) -> Row:
         due = poisson(rate_per_s=loop.rate_per_s, seconds=loop.seconds, seed=SEED)
         offered = offer(self._server.address, self._requests, due, grace_s=2 * loop.seconds)
-        told = offered.summary(warm_s=WARM_RATIO * loop.seconds)
+        warm_s = WARM_RATIO * loop.seconds
+        told = offered.summary(warm_s=warm_s)
         return {
             **self._subject.row,
             "loop": "open",
             "rate": loop.what,
             "wanted_per_s": loop.rate_per_s,
+            "requests": int((due >= warm_s).sum()),
             "answered_per_s": told.answered_per_s,
             "p50_ms": told.p50_ms,
             "p90_ms": told.p90_ms,
@@ -175,10 +192,12 @@ class Session:
 
     def _drain(self) -> None:
         # A lone request comes after all that was left behind.
-        offer(
+        offered = offer(
             self._server.address, self._requests[:1], np.zeros(1), connections=1, grace_s=ANSWER_S
         )
         self._server.check()
+        if offered.answers[0] is None:
+            raise NotServing(f"no answer {ANSWER_S:g} s after the load")
 
     def _judge(self, answers: Sequence[Answer | None]) -> Verdict:
         verdict = judge(answers, self._asked, self._subject.peer.form.read)

@@ -25,11 +25,12 @@ Rules:
 - A short try is printed, not saved.
 """
 
-from loadtests.results.manual import provenance, render, rendered, table, targets_table
+from loadtests.results.manual import MANUAL, provenance, render, rendered, table, targets_table
 from loadtests.results.record import FOLDER, Report, Row, Target, load, save
 
 __all__ = [
     "FOLDER",
+    "MANUAL",
     "Report",
     "Row",
     "Target",

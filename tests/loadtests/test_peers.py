@@ -20,6 +20,7 @@ from loadtests.peers.figures import Figures
 from loadtests.peers.forms import OIP, PLAIN, ROWS, TFS, Form
 from loadtests.peers.judge import judge
 from loadtests.peers.peer import VARIANTS, Model, Start, Variant
+from loadtests.peers.plot import picture_name
 from loadtests.peers.processes import Family
 from loadtests.peers.questions import LENGTHS, Questions, padded, questions
 from loadtests.peers.section import section
@@ -115,14 +116,14 @@ def test_errors_are_not_judged() -> None:
 def closed(server: str, connections: int, per_s: float, **more: object) -> Row:
     row = {"server": server, "model": "iris", "variant": "tuned", "loop": "closed", "round": 0}
     row |= {"connections": connections, "per_s": per_s, "p50_ms": 1.0, "p99_ms": 2.0}
-    return cast("Row", row | {"errors": 0, "cpu_us": 50.0} | more)
+    return cast("Row", row | {"errors": 0, "cpu_us": 50.0, "generator_busy": 0.5} | more)
 
 
 def opened(server: str, rate: str, p99_ms: float, *, valid: bool = True) -> Row:
     row: Row = {"server": server, "model": "iris", "variant": "tuned", "loop": "open", "rate": rate}
     figures: Row = {"wanted_per_s": 1.0, "answered_per_s": 1.0, "p50_ms": 1.0, "p90_ms": 1.0}
     told: Row = {"p99_ms": p99_ms, "errors": 0, "unanswered": 0, "late_p99_ms": 0.1, "valid": valid}
-    return {**row, **figures, **told}
+    return {**row, **figures, **told, "requests": 320, "generator_busy": 0.25}
 
 
 def test_a_server_is_taken_at_its_better_variant() -> None:
@@ -184,7 +185,10 @@ def test_the_section_has_every_server_and_every_failure(tmp_path: Path) -> None:
         "`batch` 64",
         "**invalid**",
         "bar [12345]",
-        "ray, iris, tuned: no port",
+        "**Failed**: ray, iris, tuned: no port",
+        "closed loop 0.50 (mosec, iris, 64 callers); open loop 0.25",
+        "(results/peers-iris.svg)",
+        "| 320 |",
     ):
         assert wanted in text
 
@@ -192,7 +196,11 @@ def test_the_section_has_every_server_and_every_failure(tmp_path: Path) -> None:
 def test_the_manual_shows_what_was_measured() -> None:
     if not (FOLDER / "peers.json").exists():
         pytest.skip("nothing was measured yet")
-    assert rendered("peers") == section(load("peers")).strip()
+    report = load("peers")
+    assert rendered("peers") == section(report).strip()
+    for model in {row["model"] for row in report.rows if row["loop"] == "open"}:
+        drawn = (FOLDER / picture_name(str(model))).read_text()
+        assert "offered rows/s" in drawn
 
 
 def test_every_peer_is_set_for_every_model_in_both_ways() -> None:

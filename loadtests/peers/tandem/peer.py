@@ -8,9 +8,16 @@ from pathlib import Path
 
 from loadtests.bench.processes import ROOT, free_port
 from loadtests.peers.forms import TFS
-from loadtests.peers.peer import Command, Peer, Start
+from loadtests.peers.peer import Command, Peer, Settings, Start
 
-__all__ = ["PEER", "gateway"]
+__all__ = ["PEER", "SHIPPED", "gateway"]
+
+SHIPPED: Settings = {
+    "buckets": "16, 24, 32, 48, 64, 80, 96, 112, 128",
+    "max_batch_rows": 32,
+    "max_queued_rows": 512,
+}
+"""What the shipped tandem.toml says of minilm; of iris it says the defaults."""
 
 _CONFIG = """
 [listen]
@@ -77,7 +84,7 @@ PEER = Peer(
     form=TFS,
     path="/v1/models/{model}:predict",
     settings={
-        "recommended": {"iris": {}, "minilm": {"buckets": "16, 32, 64, 128"}},
+        "recommended": {"iris": {}, "minilm": SHIPPED},
         "tuned": {
             "iris": {
                 "min_in_flight": 2,

@@ -13,7 +13,7 @@ from pathlib import Path
 from loadtests.bench.processes import ROOT, free_port
 from loadtests.peers.forms import TFS
 from loadtests.peers.peer import Command, Peer, Start
-from loadtests.peers.tandem.peer import gateway
+from loadtests.peers.tandem.peer import SHIPPED, gateway
 
 __all__ = ["peers"]
 
@@ -51,7 +51,7 @@ def peers(binary: Path) -> tuple[Peer, Peer]:
         form=TFS,
         path="/v1/models/{model}:predict",
         settings={
-            "recommended": {"iris": {}, "minilm": {"buckets": "16, 32, 64, 128"}},
+            "recommended": {"iris": {}, "minilm": SHIPPED},
             "tuned": {
                 "iris": {"max_in_flight": 2},
                 "minilm": {"buckets": "16, 32, 48, 64, 80, 96, 112, 128", "max_batch_rows": 8},

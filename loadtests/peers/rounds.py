@@ -120,8 +120,8 @@ def _rounds(model: Model, options: Options) -> int:
 
 
 def _closed(model: Model, connections: int, number: int, seconds: int) -> ClosedLoop:
-    # minilm needs seconds to answer each of many callers once.
-    longer = 1 if model == "iris" else min(max(connections // 32, 1), 4)
+    # minilm needs seconds to answer each of many callers once, and a batch under way at the end does not count.
+    longer = 1 if model == "iris" else min(max(connections // 8, 1), 4)
     return ClosedLoop(connections, seconds * longer, number)
 
 

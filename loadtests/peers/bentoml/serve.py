@@ -14,7 +14,7 @@ MODEL = os.environ["PEER_MODEL"]
 SETTINGS = json.loads(os.environ["PEER_SETTINGS"])
 
 
-@bentoml.service(workers=1, traffic={"timeout": 60})
+@bentoml.service(workers=1, traffic={"timeout": 60}, logging={"access": {"enabled": False}})
 class Served:
     """One worker; requests that wait are joined along their list."""
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import ray
 from ray import serve
+from ray.serve.schema import LoggingConfig
 from starlette.requests import Request
 
 from loadtests.peers.served import Row, rows_of
@@ -37,11 +38,12 @@ class Served:
 
 if __name__ == "__main__":
     ray.init(include_dashboard=False, num_cpus=2, log_to_driver=False)
-    serve.start(http_options={"host": "127.0.0.1", "port": PORT})
+    quiet = LoggingConfig(enable_access_log=False)
+    serve.start(http_options={"host": "127.0.0.1", "port": PORT}, logging_config=quiet)
     deployed = serve.deployment(
         num_replicas=1, max_ongoing_requests=SETTINGS["max_ongoing_requests"]
     )(Served)
-    serve.run(deployed.bind(MODEL), route_prefix="/predict")
+    serve.run(deployed.bind(MODEL), route_prefix="/predict", logging_config=quiet)
     stopped = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stopped.set())
     stopped.wait()

@@ -24,6 +24,13 @@ class Served(serve.Served):
     pass
 """
 
+# By default a request writes five lines, which cost more than it does.
+_QUIET = """<Configuration status="WARN">
+  <Appenders><Console name="console"><PatternLayout pattern="%d{ISO8601} %p %c %m%n"/></Console></Appenders>
+  <Loggers><Root level="warn"><AppenderRef ref="console"/></Root></Loggers>
+</Configuration>
+"""
+
 
 def _commands(start: Start) -> Sequence[Command]:
     store = start.scratch / "store"
@@ -51,6 +58,8 @@ def _commands(start: Start) -> Sequence[Command]:
     }
     config = start.scratch / "config.properties"
     config.write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
+    quiet = start.scratch / "log4j2.xml"
+    quiet.write_text(_QUIET)
     # Java takes `python` from PATH. The temporary folder holds the one lock of all TorchServes, and the
     # sockets to the workers; it writes its logs where it stands.
     scripts = ROOT / ENVIRONMENT / "bin"
@@ -60,7 +69,7 @@ def _commands(start: Start) -> Sequence[Command]:
         "--foreground",
         "--disable-token-auth",
     ]
-    argv += ["--ts-config", config, "--model-store", store]
+    argv += ["--ts-config", config, "--model-store", store, "--log-config", quiet]
     folder = str(start.scratch)
     environment = {"PATH": f"{scripts}:{os.environ['PATH']}", "TMPDIR": folder, "TEMP": folder}
     return [Command(argv, environment, start.scratch)]

@@ -4,6 +4,8 @@ pyvoy makes the configuration; what is here is changed in it. The reasons:
 
 - The client's departure: pyvoy tells it to no application that has read its request. Envoy's access log does,
   into a pipe, by a key that Envoy gave the request.
+- Whoever leaves, leaves alone: Envoy would close a connection most of whose requests are given up within two
+  seconds, and with it calls that are waited for. A client with short deadlines does nothing else.
 - Streams and answers may last: the gateway has its own bounds (`limits`), Envoy's would cut a health watch.
 - Paths that decode to no UTF-8: pyvoy would never answer them, so Envoy does.
 - One listener with two addresses: each listener of its own would start another gateway inside.
@@ -38,9 +40,13 @@ _CHARACTER: Final = "|".join(
 UTF8_PATH: Final = f"(?:[^%]|(?:%{_HEX}?)*(?:{_CHARACTER}|%{_HEX}?[^0-9A-Fa-f%]))*(?:%{_HEX}?)*"
 """Matches the paths that decode to UTF-8; a percent sign that begins no escape stands for itself."""
 
+_NEVER: Final = 2**32 - 1
 _RUNTIME: Final = {
     "name": "tandem",
-    "static_layer": {"re2.max_program_size.error_level": 2000},  # the pattern above has some 600
+    "static_layer": {
+        "re2.max_program_size.error_level": 2000,  # the pattern above has some 600
+        "overload.premature_reset_total_stream_count": _NEVER,
+    },
 }
 
 _TYPES: Final = "type.googleapis.com/envoy.extensions"
@@ -136,11 +142,16 @@ def _departures(terms: Terms) -> Tree:
     line = {"text_format_source": {"inline_string": f"%REQ({CALL_KEY})%\n"}}
     return {
         "name": "envoy.access_loggers.file",
-        # The connection was closed, or the stream reset, before the answer's end.
-        "filter": {"response_flag_filter": {"flags": ["DC", "DR"]}},
+        "filter": {"or_filter": {"filters": [_unanswered(), {"response_flag_filter": {}}]}},
         "typed_config": {
             "@type": f"{_TYPES}.access_loggers.file.v3.FileAccessLog",
             "path": str(terms.departures),
             "log_format": line,
         },
     }
+
+
+def _unanswered() -> Tree:
+    """Whoever left before the head of the answer, however; later, Envoy has a flag for how, whichever it is."""
+    is_none = {"op": "EQ", "value": {"default_value": 0, "runtime_key": "tandem.unanswered"}}
+    return {"status_code_filter": {"comparison": is_none}}

@@ -17,6 +17,10 @@ from gateway.servers.grpc_asgi import GrpcApp
 __all__ = ["EnvoyFront"]
 
 _ORDER_S: Final = 5.0
+_LOOK_EVERY_S: Final = 0.02
+_UNWRITTEN: Final = (
+    r"stats?filter=^http\.ingress_http\.downstream_(rq_active|cx_tx_bytes_buffered)$"
+)
 _PIPE_BYTES: Final = 64 * 1024
 
 
@@ -49,7 +53,7 @@ class EnvoyFront:
         try:
             await self._order("healthcheck/fail")  # from now on every answer ends its connection
             await self._order("drain_listeners")
-            await self.app.idle()
+            await self._answered()
         finally:
             asyncio.get_running_loop().remove_reader(self._pipe)
             os.close(self._pipe)
@@ -58,16 +62,30 @@ class EnvoyFront:
         """Have Envoy end, and this process with it."""
         await self._order("quitquitquit")
 
+    async def _answered(self) -> None:
+        """Wait until no request is open, here or in Envoy, which holds what a client has not read yet."""
+        while True:
+            await self.app.idle()
+            told = await self._ask("GET", _UNWRITTEN)
+            if not any(int(line.rpartition(":")[2]) for line in told.splitlines()):
+                return
+            await asyncio.sleep(_LOOK_EVERY_S)  # Envoy tells nobody
+
     def _hear(self) -> None:
         *keys, self._cut = (self._cut + os.read(self._pipe, _PIPE_BYTES)).split(b"\n")
         for key in keys:
             self.app.leave(key)
 
     async def _order(self, what: str) -> None:
+        await self._ask("POST", what)
+
+    async def _ask(self, method: str, what: str) -> str:
         link = aiohttp.UnixConnector(str(self._terms.envoy_admin))
         timeout = aiohttp.ClientTimeout(_ORDER_S)
         async with (
-            aiohttp.ClientSession(connector=link, timeout=timeout) as session,
-            session.post(f"http://envoy/{what}", raise_for_status=True),
+            aiohttp.ClientSession(
+                connector=link, timeout=timeout, raise_for_status=True
+            ) as session,
+            session.request(method, f"http://envoy/{what}") as answer,
         ):
-            return
+            return await answer.text()

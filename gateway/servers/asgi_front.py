@@ -19,6 +19,7 @@ import orjson
 
 from gateway.servers.body import Message, Receive, Send
 from gateway.servers.grpc_asgi import GrpcApp, is_grpc
+from gateway.servers.grpc_calls import Refusal
 from gateway.servers.http1_bounds import REASONS, Manners
 from gateway.servers.http1_cycle import CLIENT_LEFT
 from gateway.servers.rest import RestApi
@@ -68,7 +69,7 @@ class AsgiFront:
             if not self._open:
                 self._idle.set()
         if visit.is_late:
-            await self._refuse_late(send)
+            await self._refuse_late(scope, send)
 
     async def _serve(self, scope: Mapping[str, Any], key: bytes, visit: _Visit, send: Send) -> None:
         as_grpc = is_grpc(scope)
@@ -106,9 +107,12 @@ class AsgiFront:
             visit.is_late = True
             visit.end()
 
-    async def _refuse_late(self, send: Send) -> None:
+    async def _refuse_late(self, scope: Mapping[str, Any], send: Send) -> None:
         self._manners.on_refusal(REASONS[_LATE])
         text = f"the request has not arrived whole within {self._manners.read_timeout_s:g} s"
+        if is_grpc(scope):
+            await self._grpc.refuse(scope, send, Refusal("DEADLINE_EXCEEDED", text))
+            return
         body = orjson.dumps({"error": text})
         headers = [
             (b"content-type", b"application/json"),

@@ -91,6 +91,10 @@ class GrpcApp:
             return call.refuse(self._served.unknown(path))
         return self._run(stream, call, receive)
 
+    async def refuse(self, scope: Mapping[str, Any], send: Send, refusal: Refusal) -> None:
+        """End a call that was not served, and whose answer has not begun."""
+        await _Call(scope["headers"], self._clock, send).refuse(refusal)
+
     async def _answer(self, method: Unary, call: _Call, receive: Receive, send: Send) -> None:
         try:
             body = await self._body(receive)

@@ -24,6 +24,7 @@ from tests.fronts import listened
 
 __all__ = [
     "PATH",
+    "PREDICT",
     "REQUEST",
     "TOKENS",
     "Behind",

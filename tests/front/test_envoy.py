@@ -19,6 +19,7 @@ from gateway.tensors import Tensor
 from tests.fakes.arithmetic import Gate
 from tests.front.envoys import (
     PATH,
+    PREDICT,
     REQUEST,
     TOKENS,
     Behind,
@@ -114,6 +115,27 @@ def test_a_call_that_is_cancelled_or_too_late_is_given_up(tmp_path: Path) -> Non
     against(tmp_path, scenario, fault=gate)
 
 
+def test_a_client_that_gives_up_most_of_its_calls_keeps_the_others(tmp_path: Path) -> None:
+    gate = Gate()
+
+    async def scenario(behind: Behind, channel: grpc.aio.Channel) -> None:
+        data = tfs_proto.encode_request(TOKENS)
+        first = predict(channel)(data)
+        async with asyncio.timeout(20):
+            await gate.arrived.wait()
+        for _ in range(10):
+            leavers = [predict(channel)(data) for _ in range(30)]
+            await until(lambda: queued(behind, 30))
+            for leaver in leavers:
+                leaver.cancel()
+            await until(lambda: queued(behind, 0))
+        gate.opened.set()
+        assert tfs_proto.decode_response(await first).outputs[0].array.tolist() == [3]
+        assert await count(behind, "tandem_in_flight_requests") == 0
+
+    against(tmp_path, scenario, fault=gate)
+
+
 def test_an_http_client_that_leaves_is_given_up(tmp_path: Path) -> None:
     gate = Gate()
 
@@ -163,5 +185,17 @@ def test_a_request_that_does_not_arrive_is_refused(tmp_path: Path) -> None:
         async with asyncio.timeout(20):
             assert (await reader.readline()).startswith(b"HTTP/1.1 408 ")
         writer.close()
+
+    against(tmp_path, scenario, "[limits]\ndefault_timeout_s = 0.2\n")
+
+
+def test_a_call_that_does_not_arrive_is_refused_with_a_status(tmp_path: Path) -> None:
+    async def scenario(_: Behind, channel: grpc.aio.Channel) -> None:
+        endless: grpc.aio.StreamUnaryMultiCallable[bytes, bytes] = channel.stream_unary(PREDICT)
+        call = endless()  # and nothing is written
+        with pytest.raises(grpc.aio.AioRpcError) as late:
+            await call
+        assert late.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+        assert late.value.details() == "the request has not arrived whole within 0.2 s"
 
     against(tmp_path, scenario, "[limits]\ndefault_timeout_s = 0.2\n")

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import re
+import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import grpc
+import numpy as np
 import pytest
 
 from gateway.codecs import oip_proto, tfs_proto
 from gateway.control.addresses import ListenOverrides
 from gateway.front.process import Certificate, EnvoyError, started_envoy
-from gateway.messages import InferRequest
+from gateway.messages import InferRequest, InferResponse
 from gateway.servers.listen import ListenError, split
-from tests.fakes.arithmetic import Gate
+from gateway.tensors import Tensor
+from tests.fakes.arithmetic import Arithmetic, Gate
 from tests.fakes.gateways import LISTEN
 from tests.front.envoys import (
     PATH,
@@ -34,6 +38,17 @@ pytestmark = pytest.mark.slow
 STREAM = "/inference.GRPCInferenceService/ModelStreamInfer"
 WATCH = "/grpc.health.v1.Health/Watch"
 SERVING, NOT_SERVING = b"\x08\x01", b"\x08\x02"
+NOTHING_HAPPENS_S = 1.0
+LONG = 24_000_000
+"""Bytes of an answer that no socket's buffer holds."""
+_TENSORS = (
+    b'{"inputs": [{"name": "ids", "datatype": "INT64", "shape": [1, 1], "data": [1]},'
+    b' {"name": "mask", "datatype": "INT64", "shape": [1, 1], "data": [1]}]}'
+)
+SLOW = b"POST /v2/models/masked/infer HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n%b" % (
+    len(_TENSORS),
+    _TENSORS,
+)
 EMPTY = f"{LISTEN}\n[backends]\n[models]\n"
 
 
@@ -80,6 +95,42 @@ def test_what_was_accepted_is_answered_before_the_end(tmp_path: Path) -> None:
         assert tfs_proto.decode_response(call.result()).outputs[0].array.tolist() == [3]
 
     against(tmp_path, scenario, fault=gate)
+
+
+def test_who_reads_slowly_gets_the_whole_answer_before_the_end(tmp_path: Path) -> None:
+    """Much of it is in Envoy's hands, when the gateway has long done its part."""
+
+    async def run() -> None:
+        models = '[models.masked.arms.tf]\nbackend = "tf"\n'
+        backends = {"tf": Arithmetic(fault=_long), "torch": Arithmetic()}
+        async with behind_envoy(
+            tmp_path / "tandem.toml", models=models, backends=backends
+        ) as behind:
+            with socket.create_connection(split(behind.envoy.addresses["rest"])) as client:
+                client.sendall(SLOW)
+                head = await asyncio.to_thread(client.recv, 1)
+                async with asyncio.TaskGroup() as group:
+                    stopping = group.create_task(behind.envoy.stop())
+                    await asyncio.wait({stopping}, timeout=NOTHING_HAPPENS_S)
+                    rest = await asyncio.to_thread(_read_all, client)
+            answer = head + rest
+            told = re.search(rb"content-length: (\d+)", answer)
+            assert told is not None
+            assert len(answer.partition(b"\r\n\r\n")[2]) == int(told[1]) > LONG
+
+    asyncio.run(run())
+
+
+async def _long(request: InferRequest) -> InferResponse:
+    squares = np.full((1, LONG // 8), 10_000_000, np.int64)
+    mean = Tensor("mean", "FP32", np.zeros(1, np.float32))
+    outputs = (mean, Tensor("squares", "INT64", squares))
+    return InferResponse(model="masked", version="1", outputs=outputs, signature=request.signature)
+
+
+def _read_all(client: socket.socket) -> bytes:
+    client.settimeout(30)
+    return b"".join(iter(lambda: client.recv(1 << 20), b""))
 
 
 async def _asked(channel: grpc.aio.Channel) -> bytes:

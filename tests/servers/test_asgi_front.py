@@ -17,6 +17,7 @@ from gateway.servers.rest import RestApi
 from tests.servers.asgi import Message, Wire, pieces, scope
 
 KEY = b"x-key"
+DEADLINE_EXCEEDED = b"4"
 LONG_S = 60.0
 
 
@@ -135,13 +136,24 @@ def test_idle_waits_for_every_open_request() -> None:
     against(scenario)
 
 
-@pytest.mark.parametrize("http", [False, True])
-def test_what_does_not_arrive_whole_is_refused(*, http: bool) -> None:
+def test_what_does_not_arrive_whole_is_refused() -> None:
     async def scenario(front: AsgiFront, _: Slow) -> None:
         wire = Wire([{"type": "http.request", "body": b"\0", "more_body": True}])
-        await front(keyed("/s/M", http=http), wire.receive, wire.send)
+        await front(keyed("/s/M", http=True), wire.receive, wire.send)
         assert wire.sent[0]["status"] == 408
         assert b"has not arrived whole within 0.01 s" in wire.body
+
+    assert against(scenario, read_timeout_s=0.01) == ["deadline"]
+
+
+def test_a_call_that_does_not_arrive_whole_is_refused_with_a_status() -> None:
+    async def scenario(front: AsgiFront, _: Slow) -> None:
+        wire = Wire([{"type": "http.request", "body": b"\0", "more_body": True}])
+        await front(keyed("/s/M"), wire.receive, wire.send)
+        assert wire.sent[0]["status"] == 200
+        told = dict(wire.sent[0]["headers"])
+        assert told[b"grpc-status"] == DEADLINE_EXCEEDED
+        assert told[b"grpc-message"] == b"the request has not arrived whole within 0.01 s"
 
     assert against(scenario, read_timeout_s=0.01) == ["deadline"]
 
@@ -158,7 +170,7 @@ def test_what_has_arrived_and_what_streams_may_take_longer() -> None:
             assert not stream.sent
             slow.go.set()
         assert arrived.sent[0]["status"] == stream.sent[0]["status"] == 200
-        assert late.sent[0]["status"] == 408
+        assert dict(late.sent[0]["headers"])[b"grpc-status"] == DEADLINE_EXCEEDED
 
     assert against(scenario, read_timeout_s=0.01) == ["deadline"]
 
@@ -167,7 +179,7 @@ def test_those_that_are_late_one_after_the_other_are_all_refused() -> None:
     async def scenario(front: AsgiFront, _: Slow) -> None:
         for _each in range(3):
             wire = Wire([])
-            await front(keyed("/s/M"), wire.receive, wire.send)
+            await front(keyed("/s/M", http=True), wire.receive, wire.send)
             assert wire.sent[0]["status"] == 408
 
     assert against(scenario, read_timeout_s=0.01) == ["deadline"] * 3

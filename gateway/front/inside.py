@@ -47,6 +47,7 @@ class Application:
 
     async def _live(self, receive: Receive, send: Send) -> None:
         await receive()
+        asyncio.get_running_loop().set_exception_handler(_report)
         terms = _settle()
         self._front = EnvoyFront(terms)
         file = ConfigFile(Path(terms.file), terms.listen)
@@ -75,6 +76,15 @@ class Application:
 async def _received(receive: Receive, asked: asyncio.Event) -> None:
     await receive()
     asked.set()
+
+
+def _report(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Have the loop tell what failed in a callback, but for what pyvoy brings to a cancelled `receive`."""
+    if "_pyvoy" in context["message"] and isinstance(
+        context.get("exception"), asyncio.InvalidStateError
+    ):
+        return
+    loop.default_exception_handler(context)
 
 
 def _settle() -> Terms:

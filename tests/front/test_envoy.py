@@ -177,7 +177,9 @@ def test_large_messages_pass_and_larger_ones_are_refused(tmp_path: Path) -> None
     against(tmp_path, scenario, "[limits]\nmax_body_bytes = 5000000\n")
 
 
-def test_a_request_that_does_not_arrive_is_refused(tmp_path: Path) -> None:
+def test_a_request_that_does_not_arrive_is_refused(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     async def scenario(behind: Behind, _: grpc.aio.Channel) -> None:
         host, port = split(behind.envoy.addresses["rest"])
         reader, writer = await asyncio.open_connection(host, port)
@@ -187,6 +189,7 @@ def test_a_request_that_does_not_arrive_is_refused(tmp_path: Path) -> None:
         writer.close()
 
     against(tmp_path, scenario, "[limits]\ndefault_timeout_s = 0.2\n")
+    assert "Exception in callback" not in capfd.readouterr().err  # for the part that comes no more
 
 
 def test_a_call_that_does_not_arrive_is_refused_with_a_status(tmp_path: Path) -> None:

@@ -118,7 +118,7 @@ def test_the_manual_gives_the_defaults_that_hold() -> None:
 def test_every_metric_is_in_the_manual() -> None:
     registries = [CollectorRegistry(), CollectorRegistry()]
     Metrics(registries[0], version="0")
-    WorkerMetrics(registries[1])  # a supervisor's, some of which go by the same names
+    WorkerMetrics(registries[1], 1)  # a supervisor's, some of which go by the same names
     names = {
         family.name + ("_total" if family.type == "counter" else "")
         for registry in registries

@@ -8,9 +8,9 @@ __all__ = ["WorkerMetrics"]
 
 
 class WorkerMetrics:
-    """The instruments of a supervisor, registered in one registry."""
+    """The instruments of a supervisor of `count` workers, registered in one registry."""
 
-    def __init__(self, registry: CollectorRegistry) -> None:
+    def __init__(self, registry: CollectorRegistry, count: int) -> None:
         self.up = Gauge("tandem_workers", "Worker processes that serve now.", registry=registry)
         self.restarts = Counter(
             "tandem_worker_restarts_total",
@@ -35,3 +35,6 @@ class WorkerMetrics:
             "Log lines not written because the log's queue was full.",
             registry=registry,
         )
+        for number in map(str, range(count)):  # at 0, so that the first time is an increase
+            self.restarts.labels(number)
+            self.hangs.labels(number)

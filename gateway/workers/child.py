@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import ctypes
 import dataclasses
-import logging
 import os
 import signal
 import socket
@@ -28,7 +27,6 @@ from gateway.memory import keep_freed
 from gateway.servers.listen import ListenError
 from gateway.servers.oip_told import statistics_here
 from gateway.servers.siblings import Siblings
-from gateway.stopping import stop_asked
 from gateway.telemetry.logs import json_logging
 from gateway.workers.front import WorkerFront
 from gateway.workers.leases import Bells, FileLocks, Leases
@@ -39,8 +37,6 @@ from gateway.workers.told import families_of
 __all__ = ["main"]
 
 _PR_SET_PDEATHSIG: Final = 1
-
-_log = logging.getLogger("tandem")
 
 
 def main() -> int:
@@ -66,7 +62,7 @@ class _Given(ListenOverrides):
 
 
 async def _serve(orders: Orders) -> int:
-    asked = stop_asked()
+    asked = _stop_told()
     calm_collector()
     given = _Given(rest=orders.rest, grpc=orders.grpc, admin=orders.admin)
     file = ConfigFile(Path(orders.file), given)
@@ -80,16 +76,24 @@ async def _serve(orders: Orders) -> int:
         with json_logging(config.log.level, dropped, fields={"worker": orders.number}):
             if wrong is not None:
                 gateway.refuse(wrong)
-            try:
-                async with gateway:
-                    _say(UP)
-                    group.create_task(_beat())  # until the drain is over
-                    await asked.wait()
-                    _say(LEAVING)
-            except asyncio.CancelledError:
-                _log.error("stopped at once, at a second signal")
-                return 1
+            async with gateway:
+                _say(UP)
+                group.create_task(_beat())  # until the drain is over
+                await asked.wait()
+                _say(LEAVING)
     return 0
+
+
+def _stop_told() -> asyncio.Event:
+    """An event that SIGTERM or SIGINT sets.
+
+    A second one is no hurry, other than for a gateway alone: systemd signals all processes of a unit, and then
+    the supervisor does again. Whoever insists tells the supervisor, which kills.
+    """
+    told = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, told.set)
+    return told
 
 
 def _loaded(

@@ -150,8 +150,9 @@ class Crew:
             fields = {"worker": number, "status": status, "failures": record.failures}
             _log.error("a worker ended", extra={"fields": fields})
             if verdict.wait_s is None:
-                why = f"failed {record.failures} times in a row: it" if record.was_ready else ""
-                self._watcher.gave_up(number, f"worker {number} {why} {_how(status)}")
+                often = f"failed {record.failures} times in a row: it {_how(status)}"
+                why = often if record.was_ready else f"{_how(status)} before it ever served"
+                self._watcher.gave_up(number, f"worker {number} {why}")
                 return
             with suppress(TimeoutError):
                 async with asyncio.timeout(verdict.wait_s):
@@ -160,7 +161,7 @@ class Crew:
             self._watcher.starts_again(number)
 
     def tell(self) -> None:
-        """Tell every worker to end: to drain, or, if it does already, at once."""
+        """Tell every worker to drain and end."""
         self._stopping.set()
         for life in self._lives.values():
             life.send(signal.SIGTERM)

@@ -23,6 +23,7 @@ from gateway.control.source import ConfigError, ConfigFile, ListenOverrides
 from gateway.servers.docs import add_docs
 from gateway.servers.http1 import Manners
 from gateway.servers.listen import HttpServer, ListenError, listen_http, listening_socket
+from gateway.servers.unrouted import add_unrouted
 from gateway.stopping import stop_asked
 from gateway.telemetry.logs import json_logging
 from gateway.telemetry.workers import WorkerMetrics
@@ -65,7 +66,7 @@ class Supervisor:
         registry = CollectorRegistry()
         ProcessCollector(registry=registry)
         self.addresses: dict[str, str] = {}
-        self.metrics = WorkerMetrics(registry)
+        self.metrics = WorkerMetrics(registry, count)
         self.count = count
         self.is_leaving = False
         self.failure = ""
@@ -186,6 +187,7 @@ class Supervisor:
     def _serve_admin(self, group: BackgroundTasks, workers: Workers) -> None:
         api = supervisor_api(workers, self._ledger, self._registry, self)
         add_docs(api)
+        add_unrouted(api)
         manners = Manners(self._config.limits.default_timeout_s)
 
         def listen(address: str) -> tuple[HttpServer, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 from pathlib import Path
 from typing import TypeAlias
@@ -45,7 +46,7 @@ async def streamed(channel: grpc.aio.Channel, first: int) -> tuple[list[tuple[st
     call = stream()
     for number in range(first, first + STREAMED):
         await call.write(encoded(number))
-    found = []
+    found: list[tuple[str, int]] = []
     while len(found) < STREAMED:
         answer = await call.read()
         assert isinstance(answer, bytes)
@@ -91,6 +92,25 @@ def test_calls_streams_and_kept_connections_are_answered_before_the_end(tmp_path
         assert rest.result().json() == {"predictions": [7]}
         for channel in channels:
             await channel.close()
+        async with asyncio.timeout(60):
+            assert await crew.process.wait() == 0
+
+    against(tmp_path, scenario)
+
+
+def test_signals_to_every_process_at_once_lose_nothing(tmp_path: Path) -> None:
+    """systemd sends SIGTERM to all of a unit; then the supervisor tells its workers again."""
+
+    async def scenario(crew: Crew) -> None:
+        crew.backend.fault = gate = Gate()
+        async with asyncio.TaskGroup() as group:
+            held = [group.create_task(crew.predict(n)) for n in range(12)]
+            await crew.until_accepted(12)
+            for pid in (*crew.pids().values(), crew.process.pid):
+                os.kill(pid, signal.SIGTERM)
+            await crew.until_logged("Shutting down", 2)
+            gate.opened.set()
+        assert [task.result().json() for task in held] == [{"predictions": [n]} for n in range(12)]
         async with asyncio.timeout(60):
             assert await crew.process.wait() == 0
 

@@ -67,7 +67,7 @@ def test_counters_and_histograms_are_what_one_worker_would_have_counted(
 def test_every_gauge_of_ours_has_a_rule() -> None:
     registries = [CollectorRegistry(), CollectorRegistry()]
     Metrics(registries[0], version="1")
-    WorkerMetrics(registries[1])
+    WorkerMetrics(registries[1], 2)
     gauges = {
         family.name
         for registry in registries

@@ -46,10 +46,15 @@ async def merged_books(crew: Crew) -> None:
     assert sum(requests.values()) == 20
     assert sum(metrics["tandem_request_duration_seconds_count"].values()) == 20
     assert metrics["tandem_workers"][()] == 2
+    for name in ("tandem_worker_restarts_total", "tandem_worker_hangs_total"):
+        assert list(metrics[name].values()) == [0, 0]  # so that the first one is an increase
     assert len(metrics["tandem_build_info"]) == 1
     assert metrics["process_cpu_seconds_total"][()] > 0
     ready = await crew.admin.get("/readyz?complete=true")
     assert ready.json() == {"ready": True, "workers": {"ready": 2, "of": 2}}
+    for path in ("/nothing", "/admin/nothing"):
+        error = (await crew.admin.get(path)).json()["error"]
+        assert error.startswith(f"GET {path}: Not Found, served here: /admin/models, ")
     async with crew.client() as client:
         (told,) = (await client.get("/v2/models/tokens/stats")).json()["model_stats"]
         assert (await client.get("/v2/models/none/stats")).status_code == 404

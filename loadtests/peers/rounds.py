@@ -25,7 +25,7 @@ OFFLINE_S = 3.0
 WHY = 300  # characters of a failure in the report
 MINILM_OPEN = 2  # times as long: it answers a hundredth as often
 WARM: Mapping[Model, ClosedLoop] = {
-    "iris": ClosedLoop(connections=64, seconds=1, round=0),
+    "iris": ClosedLoop(connections=64, seconds=2, round=0),
     "minilm": ClosedLoop(connections=16, seconds=2, round=0),
 }
 """What every server is put under before it is measured, for everyone alike."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import getpass
 import json
 import os
 import shutil
+import tempfile
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -72,6 +74,9 @@ def _commands(start: Start) -> Sequence[Command]:
     argv += ["--ts-config", config, "--model-store", store, "--log-config", quiet]
     folder = str(start.scratch)
     environment = {"PATH": f"{scripts}:{os.environ['PATH']}", "TMPDIR": folder, "TEMP": folder}
+    # What torch compiles once to know the processor stays where all the others look for it.
+    known = Path(tempfile.gettempdir()) / f"torchinductor_{getpass.getuser()}"
+    environment["TORCHINDUCTOR_CACHE_DIR"] = str(known)
     return [Command(argv, environment, start.scratch)]
 
 

@@ -5,7 +5,8 @@ pyvoy makes the configuration; what is here is changed in it. The reasons:
 - The client's departure: pyvoy tells it to no application that has read its request. Envoy's access log does,
   into a pipe, by a key that Envoy gave the request.
 - Whoever leaves, leaves alone: Envoy would close a connection most of whose requests are given up within two
-  seconds, and with it calls that are waited for. A client with short deadlines does nothing else.
+  seconds, and with it calls that are waited for. A client with short deadlines does nothing else. A flood of
+  resets still ends its connection: Envoy's HTTP/2 takes about a thousand at once.
 - Streams and answers may last: the gateway has its own bounds (`limits`), Envoy's would cut a health watch.
 - Paths that decode to no UTF-8: pyvoy would never answer them, so Envoy does.
 - One listener with two addresses: each listener of its own would start another gateway inside.

@@ -71,7 +71,7 @@ class OipRestBackend(OipServer):
         reply = await self._link.ask("POST", path, deadline, body=body, headers=headers)
         answered(reply, self.name, batch.model)
         with map_unreadable(self.name, batch.model, "inference response"):
-            return oip_json.decode_response(reply.body, self._json_bytes(reply))
+            return oip_json.decode_response(reply.content, self._json_bytes(reply))
 
     def _json_bytes(self, reply: HttpReply) -> int | None:
         """The length of the JSON part, None where it is all there is."""

@@ -147,7 +147,7 @@ def encode_request_apart(
     return _parts(document, parameters, writer.blobs)
 
 
-def decode_response(body: bytes, header_length: int | None) -> InferResponse:
+def decode_response(body: RawBytes, header_length: int | None) -> InferResponse:
     """A backend's infer response.
 
     Raises:

@@ -1,0 +1,51 @@
+"""A server over TCP that says and does whatever a test likes, and a link to it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import asynccontextmanager
+from typing import Any, TypeAlias
+
+from gateway.backends.http_link import HttpLink
+from gateway.messages import Deadline
+
+__all__ = ["END", "LARGE", "LIMIT", "OK", "Run", "Talk", "link_to", "soon"]
+
+LIMIT = 2**24
+LARGE = bytes(range(256)) * 4096
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+END = b"\r\n\r\n"
+
+Talk: TypeAlias = Callable[[asyncio.StreamReader, asyncio.StreamWriter, int], Awaitable[None]]
+Run: TypeAlias = Callable[[Coroutine[Any, Any, None]], None]
+
+
+def soon() -> Deadline:
+    """Later than any test takes."""
+    return Deadline.after(asyncio.get_running_loop().time(), 20)
+
+
+@asynccontextmanager
+async def link_to(talk: Talk) -> AsyncIterator[HttpLink]:
+    """A link to a server that talks so; `talk` is told how many connections there were before."""
+    count = 0
+
+    async def meet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal count
+        number, count = count, count + 1
+        try:
+            await talk(reader, writer, number)
+        except (ConnectionError, asyncio.IncompleteReadError):
+            pass  # the link has hung up
+        finally:
+            writer.transport.abort()
+
+    server = await asyncio.start_server(meet, "127.0.0.1", 0)
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        link = HttpLink("pt", f"127.0.0.1:{port}", max_message_bytes=LIMIT)
+        try:
+            yield link
+        finally:
+            await link.aclose()

@@ -9,6 +9,7 @@
     in_flight.py how many batches should be at the backend?  (pure)
     patience.py is it worth waiting for more rows?  (pure)
     pressure.py is the gateway itself what everything waits for?  (pure)
+    lull.py     has the gateway anything else to do before a batch is bound?  (pure)
     retries.py  may a batch that was refused be sent again in halves?  (pure)
     entry.py    what is known of one request, line and batch?
     heap.py     which is smallest, when most leave before they reach the top?  (pure)
@@ -16,13 +17,14 @@
     padding.py  requests of different lengths -> one batch, and back  (pure)
     record.py   what is told of a batch that has ended, and of a queue as it stands?
     flight.py   what happens to a batch between the queue and its callers?
+    endings.py  how are callers told that there is no answer, and why?
     dispatch.py when do batches run, and who tells their callers?  (asyncio)
     queue.py    how does a caller wait for its share of a batch?  (asyncio)
 
 Every arm has one `BatchQueue`. Its promises:
 
 - A batch is chosen at the moment a backend slot is free for it, not earlier, and waits for company then
-  only where that pays, at most `max_delay_s`.
+  only where that pays, at most `max_delay_s`. Where the gateway is short of time, it first reads what has come.
 - The higher priority goes first, then the sooner deadline; what cannot make its deadline is refused at once.
 - Rows are counted, not requests, and requests of different keys never share a batch.
 - A caller that leaves never affects its batch-mates; a batch that nobody waits for is not sent, and

@@ -8,7 +8,8 @@ runs when the timer fires, when a batch ends, and once per loop iteration in whi
 while a slot was free, so that those which arrive together leave together.
 
 When an answer comes, the next batch is on its way before the callers of the last one are woken: what
-they do next costs the backend no time.
+they do next costs the backend no time. Where it is the gateway that is short of time, not the backend, the
+next batch is bound when there is nothing else to do (`lull.py`).
 """
 
 from __future__ import annotations
@@ -16,13 +17,14 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import math
-import time
 from collections.abc import Callable, Iterable
 from functools import partial
 
+from gateway.batching.endings import report, tell, why_expired
 from gateway.batching.entry import Batch, Entry
 from gateway.batching.flight import Caller, Flight, RunBatch, own_copy
 from gateway.batching.limits import BatchLimits, Lease, SharedSlots
+from gateway.batching.lull import Lull
 from gateway.batching.plan import Plan
 from gateway.batching.pressure import Pressure
 from gateway.batching.record import BatchObserver, QueueStatistics
@@ -49,6 +51,7 @@ class Dispatcher:
         observe: BatchObserver,
         *,
         clock: Callable[[], float],
+        cpu_clock: Callable[[], float],
         lease: Lease | None = None,
     ) -> None:
         slots = None if lease is None else SharedSlots(limits.max_in_flight, lease)
@@ -61,10 +64,12 @@ class Dispatcher:
         self._run_batch = run_batch
         self._observe = observe
         self._clock = clock
+        self._cpu_clock = cpu_clock
         # Batches run in the context of the queue, not of the caller that happened to start them.
         self._context = contextvars.copy_context()
         self._retries = RetryBudget()
         self._pressure = Pressure()
+        self._lull = Lull()
         self._flights: dict[Batch[Caller], tuple[Flight, asyncio.Task[None]]] = {}
         self._group: asyncio.TaskGroup | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -139,11 +144,22 @@ class Dispatcher:
     def _schedule(self) -> None:
         if not self._is_scheduled:
             self._is_scheduled = True
+            if self._pressure.is_high:
+                self._lull.await_from(self._clock(), self._accepted)
             asyncio.get_running_loop().call_soon(self._on_schedule, context=self._context)
 
     def _on_schedule(self) -> None:
-        self._is_scheduled = False
-        self._advance()
+        if self._pressure.is_high and self._has_more_to_read():
+            asyncio.get_running_loop().call_soon(self._on_schedule, context=self._context)
+        else:
+            self._is_scheduled = False
+            self._advance()
+
+    def _has_more_to_read(self) -> bool:
+        lull = self._lull
+        if self._is_closed or lull.is_here(self._clock(), self._accepted):
+            return False
+        return not self.plan.is_urgent(lull.until)
 
     def _on_turn(self) -> None:
         self._context.run(self._advance)
@@ -174,12 +190,12 @@ class Dispatcher:
         self._timer = loop.call_at(at, self._on_timer, context=self._context)
 
     def _expire(self, entry: Entry[Caller], now: float) -> None:
-        error = DeadlineExceeded(f"{self._name}: {_why_expired(entry, now)}")
+        error = DeadlineExceeded(f"{self._name}: {why_expired(entry, now)}")
         if entry.slot.answer.done():
             self._left += 1
         else:
             self._expired += 1
-            _tell(entry, error)
+            tell(entry, error)
         self._give_up_if_last(entry, "deadline")
 
     def _give_up_if_last(self, entry: Entry[Caller], why: str) -> None:
@@ -228,7 +244,10 @@ class Dispatcher:
             self.plan.finish(flight.batch, None)
         else:
             self._finish(flight.batch, flight.backend_s)
-        self._advance()
+        if self._pressure.is_high:
+            self._schedule()
+        else:
+            self._advance()
         loop = asyncio.get_running_loop()
         if flight.error is None:
             # Behind the first step of the next batch's task, which is what sends it.
@@ -239,10 +258,9 @@ class Dispatcher:
         loop.call_soon(self._observe, record, context=self._context)
 
     def _finish(self, batch: Batch[Caller], backend_s: float | None) -> None:
-        now, patience = self._clock(), self.plan.patience
+        now = self._clock()
         self._retries.note_answer()
-        if patience.max_delay_s:
-            patience.is_pressed = self._pressure.note(now, time.thread_time())
+        self.plan.patience.is_pressed = self._pressure.note(now, self._cpu_clock())
         self.plan.finish(batch, backend_s, now)
 
     def _answer(self, entries: list[Entry[Caller]], answers: list[Served]) -> None:
@@ -254,7 +272,7 @@ class Dispatcher:
                 try:
                     entry.slot.answer.set_result(served)
                 except Exception as bug:  # noqa: BLE001  # the others are still to be told
-                    _report(bug)
+                    report(bug)
 
     def _fail(self, entries: Iterable[Entry[Caller]], error: GatewayError) -> None:
         for entry in entries:
@@ -262,7 +280,7 @@ class Dispatcher:
                 self._left += 1
             else:
                 self._failed += 1
-                _tell(entry, own_copy(error))
+                tell(entry, own_copy(error))
 
     def _stop(self) -> None:
         """Leave nobody waiting, whatever ended `serve`."""
@@ -270,31 +288,3 @@ class Dispatcher:
         if self._timer is not None:
             self._timer.cancel()
         self._fail(self.plan.expire(math.inf), NotReady(f"{self._name}: stopped"))
-
-
-def _why_expired(entry: Entry[Caller], now: float) -> str:
-    waited_s = now - entry.arrived
-    if entry.needed_s:
-        return (
-            f"given up after {waited_s:.3f} s in the queue: its deadline is in {entry.deadline - now:.3f} s,"
-            f" and its batch would take at least {entry.needed_s:.3f} s"
-        )
-    if entry.batch is None:
-        where = f"in the queue, {entry.slot.rows_ahead} rows were ahead of it"
-    else:
-        queued_s = entry.batch.left_at - entry.arrived
-        where = f"of which {queued_s:.3f} s in the queue and {waited_s - queued_s:.3f} s in flight"
-    return f"deadline passed after {waited_s:.3f} s {where}"
-
-
-def _tell(entry: Entry[Caller], error: GatewayError) -> None:
-    try:
-        entry.slot.answer.set_exception(error)
-    except Exception as bug:  # noqa: BLE001  # the others are still to be told
-        _report(bug)
-
-
-def _report(bug: Exception) -> None:
-    """A caller's answer raised, which it must not."""
-    context = {"message": "a caller could not be told its answer", "exception": bug}
-    asyncio.get_running_loop().call_exception_handler(context)

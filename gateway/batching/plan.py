@@ -135,10 +135,9 @@ class Plan(Generic[T]):
             self._has_waited = False
             return None
         departure = self._departure(line, now)
+        self._has_waited = departure is None
         if departure is None or not self.slots.acquire():
-            self._has_waited = departure is None
             return None
-        self._has_waited = False
         return self._form(line, departure, now)
 
     def finish(self, batch: Batch[T], backend_s: float | None, now: float | None = None) -> None:
@@ -193,6 +192,11 @@ class Plan(Generic[T]):
         """From now on no batch waits to grow: no more requests will come."""
         self.patience.max_delay_s = 0.0
 
+    def is_urgent(self, until: float) -> bool:
+        """Whether a batch is full, or a deadline would be at risk if none left before `until`."""
+        line = self._first_line()
+        return self._is_risky(until) or (line is not None and self._lines.is_full(line))
+
     def wake_at(self) -> float | None:
         """When something is due, in seconds: when `expire` or `take` will return something.
 
@@ -223,20 +227,18 @@ class Plan(Generic[T]):
             return "slot_free"
         if now >= self.patience.until:
             return "delay" if self._has_waited else "slot_free"
+        return "deadline" if self._is_risky(now) else None
+
+    def _is_risky(self, at: float) -> bool:
         first = self._deadlines.first()
-        if first is not None and first[0] - self.slots.reserve_s <= now:
-            return "deadline"
-        return None
+        return first is not None and first[0] - self.slots.reserve_s <= at
 
     def _may_wait(self, line: Line[T]) -> bool:
         """Whether it would pay that a line waits, while there is time for that."""
         patience, lines = self.patience, self._lines
-        return (
-            bool(patience.max_delay_s)
-            and not lines.is_full(line)
-            and line.rows == lines.rows
-            and patience.pays(len(lines))
-        )
+        if not patience.max_delay_s or lines.is_full(line):
+            return False
+        return line.rows == lines.rows and patience.pays(len(lines))
 
     def _drop_late(self, line: Line[T], now: float) -> bool:
         """End those of a line that cannot be answered in time any more; whether there were any."""

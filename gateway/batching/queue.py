@@ -35,6 +35,7 @@ class BatchQueue:
             exception handler hears of it and no request is harmed.
         clock: Seconds, on the clock that deadlines are set by. Not the loop's own: uvloop's has a
             resolution of 1 ms, too coarse to time a batch.
+        cpu_clock: Seconds that the thread of the loop has computed.
         lease: Its part in the slots, if other processes send batches to the same arm.
     """
 
@@ -49,6 +50,7 @@ class BatchQueue:
         observe: BatchObserver,
         *,
         clock: Callable[[], float] = time.monotonic,
+        cpu_clock: Callable[[], float] = time.thread_time,
         lease: Lease | None = None,
     ) -> None:
         self._name = name
@@ -57,7 +59,9 @@ class BatchQueue:
         self._ids = itertools.count()
         # Kept, because looking it up costs a getpid() each time.
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._dispatcher = Dispatcher(name, limits, run_batch, observe, clock=clock, lease=lease)
+        self._dispatcher = Dispatcher(
+            name, limits, run_batch, observe, clock=clock, cpu_clock=cpu_clock, lease=lease
+        )
         self._plan = self._dispatcher.plan
 
     def __repr__(self) -> str:

@@ -1,28 +1,30 @@
 """What does a request cost behind either front: `python -m loadtests.bench_wire.fronts [--rounds 3]`.
 
 Two gateways, one with servers of its own and one inside Envoy, each in front of a backend of its own that
-answers with what it was sent; both on one core, asked in turn, round by round. A gateway's processor time
-is that of all its threads and processes, Envoy's included; the
-least of the rounds is told.
+answers with what it was sent, and a bare echo on what the first one's servers are made of; all on one core, asked in
+turn, round by round. A gateway's processor time is that of all its threads and processes, Envoy's included; the median
+of the rounds is told.
 """
 
 from __future__ import annotations
 
 import argparse
+import statistics
 import sys
 import tempfile
 from dataclasses import replace
+from operator import truediv
 from pathlib import Path
 
 from loadtests.bench.stack import BACKEND_CORE
-from loadtests.bench_wire.bodies import SIZES, WIRES, Wire, body_of
+from loadtests.bench_wire.bodies import SIZES, WIRES, body_of
 from loadtests.bench_wire.load import Loader, ask
-from loadtests.bench_wire.rounds import Case, Found, loader_of, us_each
+from loadtests.bench_wire.rounds import Case, Found, loader_of, told, us_each
 from loadtests.bench_wire.stack import Front, Stack, stack
 
 _HEADER = """\
-| wire | tensor | own, CPU µs | Envoy, CPU µs | own, requests/s a core | Envoy | ratio | each round |
-|---|--:|--:|--:|--:|--:|--:|---|"""
+| wire | tensor | echo, CPU µs | own, CPU µs | Envoy, CPU µs | own ÷ Envoy | echo ÷ own | each round | echo ÷ Envoy | each round |
+|---|--:|--:|--:|--:|--:|--:|---|--:|---|"""
 _MODEL = "same"
 _FRONTS: tuple[Front, ...] = ("own", "envoy")
 _WARM_S = 1
@@ -60,24 +62,27 @@ def _line(case: Case, stacks: tuple[Stack, Stack], loader: Loader, rounds: int) 
     loader = loader_of(case, loader)
     what = (case.wire, body_of(case.wire, SIZES[case.size], case.model), loader)
     found = Found(case)
-    for served in stacks:
-        ask(_address(served, case.wire), case.wire, what[1], replace(loader, seconds=_WARM_S))
-    spent: tuple[list[float], list[float]] = ([], [])
+    first = stacks[0]
+    is_grpc = case.wire == "gRPC raw"
+    asked = [
+        (first.echo, first.echo_grpc if is_grpc else first.echo_rest),
+        *((served.gateway, served.grpc if is_grpc else served.rest) for served in stacks),
+    ]
+    for _, address in asked:
+        ask(address, case.wire, what[1], replace(loader, seconds=_WARM_S))
+    spent: tuple[list[float], ...] = ([], [], [])
     for _ in range(rounds):
-        for served, times in zip(stacks, spent, strict=True):
-            times.append(us_each(served.gateway, _address(served, case.wire), what, found))
-    own, envoy = map(min, spent)  # what is more, the machine did for others
-    ratios = [ours / theirs for ours, theirs in zip(*spent, strict=True)]
-    print(
-        f"| {case.wire} | {case.size} | {own:,.0f} | {envoy:,.0f} | {1e6 / own:,.0f} | {1e6 / envoy:,.0f}"
-        f" | {own / envoy:.2f} | {' · '.join(f'{ratio:.2f}' for ratio in ratios)} |",
-        flush=True,
-    )
+        for (server, address), times in zip(asked, spent, strict=True):
+            times.append(us_each(server, address, what, found))
+    print(_row(case, *spent), flush=True)
     return sum(found.errors)
 
 
-def _address(served: Stack, wire: Wire) -> str:
-    return served.grpc if wire == "gRPC raw" else served.rest
+def _row(case: Case, echo: list[float], own: list[float], envoy: list[float]) -> str:
+    middle = [f"{statistics.median(times):,.0f}" for times in (echo, own, envoy)]
+    gain = statistics.median(map(truediv, own, envoy))
+    cells = [case.wire, case.size, *middle, f"{gain:.2f}", told(echo, own), told(echo, envoy)]
+    return f"| {' | '.join(cells)} |"
 
 
 if __name__ == "__main__":

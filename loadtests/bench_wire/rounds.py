@@ -22,7 +22,7 @@ from loadtests.bench_wire.bodies import SIZES, Body, Wire, body_of
 from loadtests.bench_wire.load import Loader, ask, post
 from loadtests.bench_wire.stack import Stack
 
-__all__ = ["Case", "Found", "cpu_seconds_of", "loader_of", "measure", "us_each"]
+__all__ = ["Case", "Found", "cpu_seconds_of", "loader_of", "measure", "told", "us_each"]
 
 _CALLERS = {"4B": 64, "10KB": 64, "600KB": 8, "6MB": 4}
 _CALLERS_OF_JSON = {
@@ -60,29 +60,34 @@ class Found:
     @property
     def ratios(self) -> list[float]:
         """Requests/s per core of the gateway, divided by the echo's, round by round."""
-        return [echo / gateway for gateway, echo in zip(self.gateway_us, self.echo_us, strict=True)]
+        return _ratios(self.echo_us, self.gateway_us)
 
     def row(self) -> str:
         """The line of the table."""
         gateway, echo = statistics.median(self.gateway_us), statistics.median(self.echo_us)
         return (
             f"| {self.case.wire} | {self.case.size} | {self.case.model} | {gateway:,.0f} | {echo:,.0f}"
-            f" | {1e6 / gateway:,.0f} | {1e6 / echo:,.0f} | {_told(self.ratios)}"
+            f" | {1e6 / gateway:,.0f} | {1e6 / echo:,.0f} | {told(self.echo_us, self.gateway_us)}"
             f" | {statistics.median(self.batch_rows):.1f} |"
         )
 
     def row_of_parse(self) -> str:
         """The line below it, for JSON: the gateway's time divided by that of the parse alone."""
-        times = [gate / alone for gate, alone in zip(self.gateway_us, self.parse_us, strict=True)]
         return (
             f"| · beside the parse alone | {self.case.size} | {self.case.model}"
             f" | {statistics.median(self.gateway_us):,.0f} | {statistics.median(self.parse_us):,.0f}"
-            f" | | | × {_told(times)} | |"
+            f" | | | × {told(self.gateway_us, self.parse_us)} | |"
         )
 
 
-def _told(ratios: list[float]) -> str:
+def told(times: list[float], others: list[float]) -> str:
+    """How much longer `times` are than `others`, the median and each round, as two cells of a table."""
+    ratios = _ratios(times, others)
     return f"{statistics.median(ratios):.2f} | {' · '.join(f'{ratio:.2f}' for ratio in ratios)}"
+
+
+def _ratios(times: list[float], others: list[float]) -> list[float]:
+    return [time / other for time, other in zip(times, others, strict=True)]
 
 
 def measure(case: Case, stack: Stack, loader: Loader, rounds: int) -> Found:

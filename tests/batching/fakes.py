@@ -104,6 +104,8 @@ class Arm:
         backend: FakeBackend,
         limits: BatchLimits | None = None,
         observe: BatchObserver | None = None,
+        *,
+        cpu_clock: Callable[[], float] = lambda: 0.0,
     ) -> None:
         self.records: list[BatchRecord] = []
         self.loop = asyncio.get_running_loop()
@@ -113,6 +115,7 @@ class Arm:
             backend.run_batch,
             observe or self.records.append,
             clock=self.loop.time,
+            cpu_clock=cpu_clock,
         )
 
     def expect(self, rows: int) -> None:
@@ -144,9 +147,11 @@ async def open_arm(
     backend: FakeBackend,
     limits: BatchLimits | None = None,
     observe: BatchObserver | None = None,
+    *,
+    cpu_clock: Callable[[], float] = lambda: 0.0,
 ) -> AsyncIterator[Arm]:
     """An arm that is served; at the end it is closed, and must drain."""
-    arm = Arm(backend, limits, observe)
+    arm = Arm(backend, limits, observe, cpu_clock=cpu_clock)
     async with asyncio.TaskGroup() as group:
         group.create_task(arm.queue.serve())
         yield arm

@@ -119,3 +119,41 @@ def test_a_server_that_stops_answers_it_and_hangs_up() -> None:
             assert short.holding == 0
 
     run(scenario())
+
+
+@pytest.mark.parametrize("size", [10, 8 * 1024, 8 * 1024 + 1, 40_000])
+def test_what_follows_may_have_a_head_of_any_size(size: int) -> None:
+    async def scenario() -> None:
+        short = Short()
+        async with shortened(short) as listener, listener.connected() as client:
+            for body in (BODY, b"ab", BODY):
+                await client.send(post(b"/now", BODY))
+                assert await client.answer() == (200, said_of(b"/now", BODY))
+                request = post(b"/now", body).replace(b"\r\n", b"\r\nx: %b\r\n" % (b"y" * size), 1)
+                await client.send(request)
+                assert await client.answer() == (200, said_of(b"/now", body))
+
+    run(scenario())
+
+
+def test_what_follows_may_be_no_request() -> None:
+    async def scenario() -> None:
+        async with shortened(Short()) as listener, listener.connected() as client:
+            await client.send(post(b"/now", BODY))
+            assert await client.answer() == (200, said_of(b"/now", BODY))
+            await client.send(b"\x00nothing\r\n\r\n")
+            assert b" 400 " in (await client.rest()).split(b"\r\n")[0]
+            await until(lambda: not listener.state.connections)
+
+    run(scenario())
+
+
+def test_who_leaves_after_it_is_forgotten() -> None:
+    async def scenario() -> None:
+        async with shortened(Short()) as listener, listener.connected() as client:
+            await client.send(post(b"/now", BODY))
+            assert await client.answer() == (200, said_of(b"/now", BODY))
+            client.abort()
+            await until(lambda: not listener.state.connections)
+
+    run(scenario())

@@ -199,6 +199,8 @@ class DirectConnection(BoundedConnection):
                 self._taken_in(cycle, (head, body, held))
 
         self.transport.set_protocol(Intake(self, first, size, on_end=end))
+        if self.flow.read_paused:  # the parser was given much of it, behind the rest of a head
+            self.flow.resume_reading()
         return True
 
     def _taken_in(self, cycle: Cycle, request: tuple[object, memoryview, _Held]) -> None:

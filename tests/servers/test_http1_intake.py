@@ -32,6 +32,21 @@ def test_it_arrives_whole_however_it_is_cut(cut: int) -> None:
     run(scenario())
 
 
+@pytest.mark.parametrize("cut", [1, 10, HEAD - 1])
+def test_its_head_may_come_in_pieces(cut: int) -> None:
+    async def scenario() -> None:
+        short = Short()
+        async with shortened(short) as listener, listener.connected() as client:
+            for _ in range(2):
+                request = post(b"/now", BODY)
+                await client.send(request[:cut])
+                await until(lambda: any(begun._is_arriving for begun in listener.state.connections))
+                await client.send(request[cut:])
+                assert await client.answer() == (200, said_of(b"/now", BODY))
+
+    run(scenario())
+
+
 def test_the_next_request_may_follow_at_once() -> None:
     async def scenario() -> None:
         short = Short()

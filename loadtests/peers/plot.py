@@ -30,7 +30,14 @@ def draw(report: Report, folder: Path) -> list[Path]:
             # Text stays text, and the same rows make the same file.
             with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "tandem"}):
                 picture(figures).savefig(found[-1], format="svg", metadata={"Date": None})
+            _strip(found[-1])
     return found
+
+
+def _strip(file: Path) -> None:
+    """Take the blanks from the ends of its lines, which matplotlib leaves there."""
+    lines = [line.rstrip() for line in file.read_text().splitlines()]
+    file.write_text("\n".join(lines) + "\n")
 
 
 def picture_name(model: str) -> str:

@@ -22,6 +22,7 @@ from gateway.backends.http_answer import Answer, AnswerTooLarge, Body, NoAnswer
 __all__ = ["Connection"]
 
 _FAILED = 500
+_REFUSED = 400
 
 
 class Connection(asyncio.BufferedProtocol):
@@ -138,10 +139,18 @@ class Connection(asyncio.BufferedProtocol):
         self.is_clean = (
             answer.keeps_connection
             and answer.status != _FAILED
-            and not self._transport.get_write_buffer_size()
+            and not self._may_be_unsent(answer.status)
         )
         if not told.done():
             told.set_result(answer)
+
+    def _may_be_unsent(self, status: int) -> bool:
+        """Whether a part of the request may not be on its way yet.
+
+        TLS does not tell what it has encrypted and not sent. Who refuses may have done so before the end.
+        """
+        is_tls = self._transport.get_extra_info("ssl_object") is not None
+        return (is_tls and status >= _REFUSED) or self._transport.get_write_buffer_size() > 0
 
     def _fail(self, error: Exception) -> None:
         self._answer = None

@@ -156,6 +156,8 @@ class HttpLink:
         try:
             yield
         except TimeoutError as exc:
+            if exc.errno is not None:  # the kernel's, of a connection
+                raise BackendUnavailable(f"{where} cannot be reached: {exc}") from exc
             raise BackendTimeout(f"{where} did not answer in time") from exc
         except AnswerTooLarge as exc:
             raise BackendRefused(

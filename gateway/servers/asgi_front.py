@@ -5,6 +5,7 @@ more than it is worth. Here the server tells: each request has a key, and `leave
 
 Rules:
 - A request whose client has left, or that has not arrived whole in time, has its task cancelled.
+- A departure that is told before its request's task takes its first step counts when it does.
 - `idle` waits for the end of every request, those included that come while it waits.
 """
 
@@ -27,6 +28,8 @@ from gateway.servers.rest import RestApi
 __all__ = ["AsgiFront"]
 
 _LATE: Final = 408
+_MAX_DEPARTED: Final = 4096
+"""Far more than there are requests whose tasks have not begun."""
 
 
 class AsgiFront:
@@ -44,6 +47,8 @@ class AsgiFront:
         self._open: dict[bytes, _Visit] = {}
         # Of `_open` those that have not arrived whole, the oldest first.
         self._arriving: dict[bytes, _Visit] = {}
+        # Departures of requests that are not open: not yet, or no more. The oldest first.
+        self._departed: dict[bytes, None] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._idle = asyncio.Event()
         self._idle.set()
@@ -54,6 +59,9 @@ class AsgiFront:
     async def __call__(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
         """Serve one request."""
         key = _value(scope["headers"], self._key)
+        if self._departed and key in self._departed:
+            del self._departed[key]
+            return
         began = asyncio.get_running_loop().time()
         visit = _Visit(receive, functools.partial(self._arriving.pop, key, None), began)
         self._open[key] = visit
@@ -85,6 +93,10 @@ class AsgiFront:
         visit = self._open.get(key)
         if visit is not None:
             visit.end()
+            return
+        self._departed[key] = None
+        if len(self._departed) > _MAX_DEPARTED:
+            del self._departed[next(iter(self._departed))]
 
     async def idle(self) -> None:
         """Wait until no request is open."""

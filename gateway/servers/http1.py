@@ -48,13 +48,15 @@ class BoundedProtocol(DirectConnection):
             return
         self._is_large_read = len(data) > MAX_HEAD_BYTES
         is_amid = self._is_arriving
+        rest: bytes | memoryview = data
         try:
-            rest = self._parse_head(data) if self._is_large_read and not is_amid else data
+            if self._is_large_read and not is_amid:
+                rest = self._parse_head(data)
             self.parser.feed_data(rest)
         except httptools.HttpParserError:
             self._refuse(*self._complaint)
         except httptools.HttpParserUpgrade as upgrade:
-            self._decline_upgrade(data[upgrade.args[0] :])
+            self._decline_upgrade(bytes(rest[upgrade.args[0] :]))
         if self._is_arriving:
             self._bound_arrival(data)
         begun = self._begun

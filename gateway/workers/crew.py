@@ -238,6 +238,9 @@ class Crew:
             except TimeoutError:
                 life.silent += 1
                 continue
+            except ValueError:  # a line too long to be one of ours: something in it has printed
+                life.silent = 0
+                continue
             life.silent = 0
             self._heard(number, life, said)
         fields = {"worker": number, "pid": life.process.pid, "silent_s": life.silent * BEAT_S}

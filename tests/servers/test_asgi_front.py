@@ -120,6 +120,20 @@ def test_who_leaves_has_the_work_cancelled_and_no_other(*, http: bool) -> None:
     assert against(scenario) == []
 
 
+def test_who_left_before_the_work_began_is_not_served() -> None:
+    async def scenario(front: AsgiFront, slow: Slow) -> None:
+        front.leave(b"1")
+        wire = Wire(pieces(framed(b"a")))
+        await front(keyed("/s/M"), wire.receive, wire.send)
+        assert not wire.sent
+        assert not slow.begun.is_set()
+        slow.go.set()
+        await front(keyed("/s/M"), wire.receive, wire.send)  # the key is forgotten
+        assert slow.begun.is_set()
+
+    against(scenario)
+
+
 def test_idle_waits_for_every_open_request() -> None:
     async def scenario(front: AsgiFront, slow: Slow) -> None:
         await front.idle()

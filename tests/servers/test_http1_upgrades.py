@@ -61,6 +61,24 @@ def test_a_request_behind_a_wish_to_upgrade_is_served() -> None:
     run(scenario())
 
 
+@pytest.mark.parametrize("size", [10, 70_000])
+def test_a_wish_to_upgrade_may_stand_behind_another_request(size: int) -> None:
+    """However much is read at once, its body is its own, and no part of it is a request."""
+    evil = b"DELETE /evil HTTP/1.1\r\nhost: x\r\n\r\n"
+    body = b"z" * size + evil
+    request = WISH + b"content-length: %d\r\n\r\n%b" % (len(body), body)
+
+    async def scenario() -> None:
+        async with serving(echo) as listener, listener.connected() as client:
+            await client.send(GET + request + GET)
+            said = [orjson.loads((await client.answer())[1]) for _ in range(3)]
+            assert [path for path, _, _ in said] == ["/", "/a", "/"]
+            assert said[1][1] == body.decode()
+            assert listener.state.total_requests == 3
+
+    run(scenario())
+
+
 def test_a_tunnel_is_refused() -> None:
     async def scenario() -> None:
         async with serving(echo) as listener:

@@ -53,6 +53,7 @@ class StoreReader:
             seen[folder] = (
                 known if known and known[0] == traces else (traces, _read(folder, traces))
             )
+        self._store.stat()  # what goes away while it is read looks as if it were empty
         self._seen = seen
         return {stored.key: stored for _, stored in seen.values() if stored is not None}
 

@@ -28,6 +28,8 @@ from gateway.control.lanes import Lanes
 from gateway.control.reconcile import Reconciler
 from gateway.control.reload import Reloads
 from gateway.control.source import ConfigError, ConfigFile
+from gateway.http1.listen import HttpServer, listen_http
+from gateway.http1.protocol import Manners
 from gateway.lifecycle import Lifecycle, State
 from gateway.pipeline import Pipeline
 from gateway.servers.docs import add_docs
@@ -35,8 +37,6 @@ from gateway.servers.exchange import Desk
 from gateway.servers.fronts import Doors, Front, OwnFront
 from gateway.servers.grpc import GrpcApi
 from gateway.servers.heavy import HeavyWork
-from gateway.servers.http1 import Manners
-from gateway.servers.listen import HttpServer, listen_http
 from gateway.servers.rest_api import rest_api
 from gateway.servers.siblings import Siblings
 from gateway.servers.unrouted import add_unrouted

@@ -47,8 +47,8 @@ def run(arguments: argparse.Namespace, terminal: Terminal) -> int:
     import uvloop  # noqa: PLC0415 - not needed to print --help
 
     from gateway.app import run_gateway  # noqa: PLC0415 - not needed to print --help
+    from gateway.http1.listen import ListenError  # noqa: PLC0415
     from gateway.memory import keep_freed  # noqa: PLC0415
-    from gateway.servers.listen import ListenError  # noqa: PLC0415
 
     listen = overrides(arguments)
     terminal.end_status()

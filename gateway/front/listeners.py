@@ -17,7 +17,7 @@ from __future__ import annotations
 from typing import Any, Final, TypeAlias
 
 from gateway.front.terms import CALL_KEY, Terms
-from gateway.servers.listen import BACKLOG, KEEP_ALIVE_S, split
+from gateway.http1.listen import BACKLOG, KEEP_ALIVE_S, split
 
 __all__ = ["FLUSH_MS", "UTF8_PATH", "envoy_config"]
 

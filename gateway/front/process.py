@@ -28,7 +28,7 @@ from gateway.control.addresses import ListenOverrides
 from gateway.control.source import ConfigFile
 from gateway.front.listeners import FLUSH_MS, envoy_config
 from gateway.front.terms import Terms
-from gateway.servers.listen import ListenError, joined, split
+from gateway.http1.listen import ListenError, joined, split
 
 __all__ = ["Certificate", "EnvoyError", "EnvoyProcess", "run_behind_envoy", "started_envoy"]
 

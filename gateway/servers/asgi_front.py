@@ -18,11 +18,11 @@ from typing import Any, Final
 
 import orjson
 
+from gateway.http1.bounds import REASONS, Manners
+from gateway.http1.cycle import CLIENT_LEFT
 from gateway.servers.body import Message, Receive, Send
 from gateway.servers.grpc_asgi import GrpcApp, is_grpc
 from gateway.servers.grpc_calls import Refusal
-from gateway.servers.http1_bounds import REASONS, Manners
-from gateway.servers.http1_cycle import CLIENT_LEFT
 from gateway.servers.rest import RestApi
 
 __all__ = ["AsgiFront"]

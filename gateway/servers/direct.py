@@ -15,10 +15,10 @@ from typing import Any, Protocol, cast
 
 from gateway.answering import Answer, Pending
 from gateway.errors import CallerLeft, GatewayError
+from gateway.http1.cycle import CLIENT_LEFT
 from gateway.messages import Dialect
 from gateway.servers.exchange import EXPLAIN, REQUEST_ID, Desk, Exchange, Known
 from gateway.servers.heavy import HEAVY_BYTES
-from gateway.servers.http1_cycle import CLIENT_LEFT
 from gateway.servers.http_call import AsgiHeaders, Call, PredictEndpoint, Question, Reply, reply_to
 from gateway.servers.replies import error_reply, internal, replied, without_frames
 from gateway.servers.rest import dialect_of

@@ -13,10 +13,11 @@ from typing import Any, Protocol
 import grpc
 
 from gateway.config import LimitsConfig, ListenConfig
+from gateway.http1.listen import HttpServer, listen_http
+from gateway.http1.protocol import Manners
 from gateway.servers.direct import DirectRoutes
 from gateway.servers.grpc import GrpcApi
-from gateway.servers.http1 import Manners
-from gateway.servers.listen import HttpServer, listen_http, start_grpc
+from gateway.servers.listen import start_grpc
 from gateway.servers.rest import RestApi
 
 __all__ = ["Doors", "Front", "OwnFront"]

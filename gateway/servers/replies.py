@@ -7,8 +7,8 @@ import logging
 from collections.abc import Awaitable
 
 from gateway.errors import GatewayError, NotReady
+from gateway.http1.cycle import CLIENT_LEFT
 from gateway.servers.exchange import Exchange
-from gateway.servers.http1_cycle import CLIENT_LEFT
 from gateway.servers.http_call import Reply
 from gateway.servers.problems import body_of, headers_of, status_of, text_of
 

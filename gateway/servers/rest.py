@@ -17,11 +17,11 @@ from fastapi import FastAPI
 
 from gateway.codecs.trace_context import TRACEPARENT, TRACESTATE, read_trace, returned
 from gateway.errors import CallerLeft
+from gateway.http1.cycle import ANSWER
 from gateway.messages import Dialect, Trace
 from gateway.servers.body import Receive, Send, read_body
 from gateway.servers.cors import with_cors
 from gateway.servers.exchange import EXPLAIN, REQUEST_ID, Desk, Exchange, clean_id
-from gateway.servers.http1_cycle import ANSWER
 from gateway.servers.http_call import AsgiHeaders, Call, Endpoint, Pairs, Reply
 from gateway.servers.openapi import with_predict_routes
 from gateway.servers.replies import replied

@@ -23,8 +23,8 @@ from gateway.app import Gateway, calm_collector
 from gateway.background import BackgroundTasks
 from gateway.config import Config
 from gateway.control.source import ConfigError, ConfigFile, ListenOverrides, parse
+from gateway.http1.listen import ListenError
 from gateway.memory import keep_freed
-from gateway.servers.listen import ListenError
 from gateway.servers.oip_told import statistics_here
 from gateway.servers.siblings import Siblings
 from gateway.telemetry.logs import json_logging

@@ -8,8 +8,9 @@ from collections.abc import Mapping
 
 import grpc
 
+from gateway.http1.listen import HttpServer
 from gateway.servers.fronts import Doors
-from gateway.servers.listen import HttpServer, start_grpc
+from gateway.servers.listen import start_grpc
 from gateway.workers.handing import Handed
 
 __all__ = ["WorkerFront"]

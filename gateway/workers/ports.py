@@ -6,7 +6,7 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from gateway.servers.listen import ListenError, joined, split
+from gateway.http1.listen import ListenError, joined, split
 
 __all__ = ["kept_port"]
 

@@ -20,9 +20,9 @@ from prometheus_client.process_collector import ProcessCollector
 from gateway.background import BackgroundTasks
 from gateway.config import Config
 from gateway.control.source import ConfigError, ConfigFile, ListenOverrides
+from gateway.http1.listen import HttpServer, ListenError, listen_http, listening_socket
+from gateway.http1.protocol import Manners
 from gateway.servers.docs import add_docs
-from gateway.servers.http1 import Manners
-from gateway.servers.listen import HttpServer, ListenError, listen_http, listening_socket
 from gateway.servers.unrouted import add_unrouted
 from gateway.stopping import stop_asked
 from gateway.telemetry.logs import json_logging

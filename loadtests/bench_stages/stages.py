@@ -41,7 +41,7 @@ RULES: tuple[tuple[str, Stage], ...] = (
     ("uvicorn/", "HTTP protocol"),
     ("logging/", "telemetry"),
     ("gateway/telemetry/", "telemetry"),
-    ("gateway/servers/http1", "HTTP protocol"),
+    ("gateway/http1", "HTTP protocol"),
     ("gateway/servers/body.py", "HTTP protocol"),
     ("gateway/servers/", "endpoint"),
     ("gateway/pipeline.py", "route"),

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from gateway.codecs import tfs_proto
+from gateway.http1.listen import split
 from gateway.messages import InferRequest
-from gateway.servers.listen import split
 from gateway.tensors import Tensor
 from tests.fakes.arithmetic import Gate
 from tests.front.envoys import (

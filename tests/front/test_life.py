@@ -16,8 +16,8 @@ import pytest
 from gateway.codecs import oip_proto, tfs_proto
 from gateway.control.addresses import ListenOverrides
 from gateway.front.process import Certificate, EnvoyError, started_envoy
+from gateway.http1.listen import ListenError, split
 from gateway.messages import InferRequest, InferResponse
-from gateway.servers.listen import ListenError, split
 from gateway.tensors import Tensor
 from tests.fakes.arithmetic import Arithmetic, Gate
 from tests.fakes.gateways import LISTEN

@@ -26,7 +26,7 @@ from loadtests.results import FOLDER, Report, Row, load, rendered
 # -- which stage ----------------------------------------------------------------------------------
 
 ROOTS = ("<module> (tandem)", "run (gateway/cli/serve.py)", "run (uvloop/__init__.py)")
-SERVED = (*ROOTS, "read (loop.c)", "DirectProtocol.data_received (gateway/servers/http1_direct.py)")
+SERVED = (*ROOTS, "read (loop.c)", "DirectProtocol.data_received (gateway/http1/direct.py)")
 READ = (*SERVED, "TfsRest.begin (gateway/servers/tfs_rest.py)")
 FLOWN = (*ROOTS, "Handle__run (loop.c)", "task_step (_asynciomodule.c)", "Flight.run (gateway/batching/flight.py)")  # fmt: skip
 CALLED = (*FLOWN, "OipBackend.infer (gateway/backends/oip.py)")

@@ -13,7 +13,7 @@ import pytest
 
 from gateway.servers.rest import RawRoutes
 from tests.fakes.gateways import MODELS, Stack, running
-from tests.servers.wire import Client
+from tests.http1.wire import Client
 
 __all__ = ["OIP", "TFS", "against", "asked", "asked_alone", "connected", "post"]
 

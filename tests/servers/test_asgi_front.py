@@ -8,11 +8,11 @@ from typing import Any, cast
 
 import pytest
 
+from gateway.http1.bounds import Manners
 from gateway.servers.asgi_front import AsgiFront
 from gateway.servers.grpc_asgi import GrpcApp
 from gateway.servers.grpc_calls import Call, Messages, Refusal, Served
 from gateway.servers.grpc_frames import framed
-from gateway.servers.http1_bounds import Manners
 from gateway.servers.rest import RestApi
 from tests.servers.asgi import Message, Wire, pieces, scope
 

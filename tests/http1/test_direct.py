@@ -9,10 +9,10 @@ from functools import partial
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.servers.http1_intake import INTAKE_BYTES
+from gateway.http1.intake import INTAKE_BYTES
 from tests.fakes.gateways import until
-from tests.servers.short import Short, connection_of, post, said_of, shortened
-from tests.servers.wire import Client, Listener, run
+from tests.http1.short import Short, connection_of, post, said_of, shortened
+from tests.http1.wire import Client, Listener, run
 
 LAST = b"GET /last HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"
 LARGE = b"\r\n\r\n" + bytes(INTAKE_BYTES)

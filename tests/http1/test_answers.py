@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from gateway.servers.http1 import BoundedProtocol
-from tests.servers.wire import App, Receive, Send, answer, piece, run, serving, start
+from gateway.http1.protocol import BoundedProtocol
+from tests.http1.wire import App, Receive, Send, answer, piece, run, serving, start
 
 BOTH = pytest.mark.parametrize("protocol", [BoundedProtocol, HttpToolsProtocol])
 GET = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"

@@ -7,10 +7,10 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
-from gateway.servers.http1_cycle import ANSWER
-from gateway.servers.http1_direct import DirectCycle
+from gateway.http1.cycle import ANSWER
+from gateway.http1.direct import DirectCycle
 from gateway.servers.http_call import Reply
-from tests.servers.wire import Listener, Receive, Send, body_of, serving
+from tests.http1.wire import Listener, Receive, Send, body_of, serving
 
 __all__ = ["Short", "connection_of", "post", "said_of", "shortened"]
 

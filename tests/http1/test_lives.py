@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from gateway.servers.http1 import BoundedProtocol
+from gateway.http1.protocol import BoundedProtocol
 from tests.fakes.gateways import until
-from tests.servers.wire import (
+from tests.http1.wire import (
     Listener,
     Receive,
     Send,

@@ -8,7 +8,7 @@ import orjson
 import pytest
 
 from tests.fakes.gateways import until
-from tests.servers.wire import Receive, Send, answer, body_of, run, serving
+from tests.http1.wire import Receive, Send, answer, body_of, run, serving
 
 GET = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"
 WISH = (

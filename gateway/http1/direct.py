@@ -14,9 +14,9 @@ from typing import Any, Protocol
 import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
-from gateway.servers.http1_bounds import BoundedConnection
-from gateway.servers.http1_cycle import APART_BYTES, Cycle, LazyEvent
-from gateway.servers.http1_intake import INTAKE_BYTES, Intake
+from gateway.http1.bounds import BoundedConnection
+from gateway.http1.cycle import APART_BYTES, Cycle, LazyEvent
+from gateway.http1.intake import INTAKE_BYTES, Intake
 
 __all__ = ["END", "DirectConnection", "DirectCycle", "Shortcut"]
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.servers.http1_intake import INTAKE_BYTES
+from gateway.http1.intake import INTAKE_BYTES
 from tests.fakes.gateways import until
-from tests.servers.short import Short, post, said_of, shortened
-from tests.servers.wire import run
+from tests.http1.short import Short, post, said_of, shortened
+from tests.http1.wire import run
 
 BODY = bytes(range(256)) * (INTAKE_BYTES // 64)  # four times as much as makes it large
 HEAD = len(post(b"/now", BODY)) - len(BODY)

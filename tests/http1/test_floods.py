@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from gateway.servers.http1 import MAX_HEAD_BYTES
-from tests.servers.wire import Client, Receive, Send, answer, body_of, run, serving
+from gateway.http1.protocol import MAX_HEAD_BYTES
+from tests.http1.wire import Client, Receive, Send, answer, body_of, run, serving
 
 GET = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"
 MIB = 2**20

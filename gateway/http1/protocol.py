@@ -14,9 +14,9 @@ import httptools
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
-from gateway.servers.http1_bounds import MAX_QUEUED, Manners
-from gateway.servers.http1_cycle import ANSWER, Cycle
-from gateway.servers.http1_direct import END, DirectConnection
+from gateway.http1.bounds import MAX_QUEUED, Manners
+from gateway.http1.cycle import ANSWER, Cycle
+from gateway.http1.direct import END, DirectConnection
 
 __all__ = ["MAX_HEAD_BYTES", "BoundedProtocol", "Manners"]
 

@@ -16,7 +16,7 @@ import orjson
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
-from gateway.servers.http1_cycle import Cycle
+from gateway.http1.cycle import Cycle
 
 __all__ = ["MAX_QUEUED", "REASONS", "BoundedConnection", "Flow", "Manners"]
 

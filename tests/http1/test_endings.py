@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from gateway.servers.http1 import BoundedProtocol
+from gateway.http1.protocol import BoundedProtocol
 from tests.fakes.gateways import until
-from tests.servers.wire import Receive, Send, answer, body_of, piece, run, serving, start
+from tests.http1.wire import Receive, Send, answer, body_of, piece, run, serving, start
 
 BOTH = pytest.mark.parametrize("protocol", [BoundedProtocol, HttpToolsProtocol])
 GET = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.fakes.gateways import until
-from tests.servers.wire import Receive, Send, answer, run, serving
+from tests.http1.wire import Receive, Send, answer, run, serving
 
 GET = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"
 KEEP_ALIVE_S = 0.2

@@ -14,8 +14,8 @@ import uvicorn
 import uvloop
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from gateway.servers.http1 import BoundedProtocol, Manners
-from gateway.servers.listen import HttpServer
+from gateway.http1.listen import HttpServer
+from gateway.http1.protocol import BoundedProtocol, Manners
 from tests.fakes.gateways import until
 
 __all__ = ["App", "Client", "Listener", "Receive", "Send", "answer", "body_of", "piece", "run"]
@@ -121,7 +121,7 @@ async def serving(
     manners = Manners(read_timeout_s=read_timeout_s, on_refusal=refusals.append)
     listening = socket.create_server(("127.0.0.1", 0))
     listening.setblocking(False)  # noqa: FBT003 - the socket module's own signature
-    server = HttpServer(app, listening, manners, grace_s=grace_s)  # type: ignore[arg-type]
+    server = HttpServer(app, listening, manners, grace_s=grace_s)
     config: uvicorn.Config = server._server.config
     config.timeout_keep_alive = keep_alive_s  # type: ignore[assignment]  # seconds all the same
     if not issubclass(protocol, BoundedProtocol):

@@ -9,8 +9,8 @@ import orjson
 import pytest
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from gateway.servers.http1 import BoundedProtocol
-from tests.servers.wire import Receive, Send, answer, body_of, piece, run, serving, start
+from gateway.http1.protocol import BoundedProtocol
+from tests.http1.wire import Receive, Send, answer, body_of, piece, run, serving, start
 
 CONVERSATIONS = 60
 

@@ -9,7 +9,13 @@ from typing import Any
 import pytest
 import uvloop
 
+from tests.backends.http_server import Certificates, certificates
 from tests.backends.http_talk import Run
+
+
+@pytest.fixture(scope="session")
+def pems(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    return certificates(tmp_path_factory.mktemp("pems"))
 
 
 @pytest.fixture(params=["asyncio", "uvloop"])

@@ -6,11 +6,13 @@ import ssl
 import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeAlias
 
 from aiohttp import web
+
+from gateway.backend_config import BackendTlsConfig
 
 __all__ = ["Answer", "Certificates", "certificates", "fixed", "serving_http"]
 
@@ -58,6 +60,20 @@ class Certificates:
     server_key: Path
     client: Path
     client_key: Path
+
+    def served(self) -> ssl.SSLContext:
+        """What `server.test` listens with."""
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(self.server, self.server_key)
+        return context
+
+    def trusted(self) -> BackendTlsConfig:
+        """The settings that know `server.test` by its certificate."""
+        return BackendTlsConfig(ca_file=str(self.ca), server_name="server.test")
+
+    def introduced(self) -> BackendTlsConfig:
+        """As `trusted`, with a certificate of the client's own."""
+        return replace(self.trusted(), cert_file=str(self.client), key_file=str(self.client_key))
 
 
 def certificates(folder: Path) -> Certificates:

@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 
 from gateway.backends.http_link import HttpLink
 from gateway.messages import Deadline
+from tests.backends.http_server import Certificates
 
 __all__ = ["END", "LARGE", "LIMIT", "OK", "Run", "Talk", "link_to", "soon"]
 
@@ -27,8 +28,11 @@ def soon() -> Deadline:
 
 
 @asynccontextmanager
-async def link_to(talk: Talk) -> AsyncIterator[HttpLink]:
-    """A link to a server that talks so; `talk` is told how many connections there were before."""
+async def link_to(talk: Talk, pems: Certificates | None = None) -> AsyncIterator[HttpLink]:
+    """A link to a server that talks so, over TLS if there are `pems`.
+
+    `talk` is told how many connections there were before.
+    """
     count = 0
 
     async def meet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -41,10 +45,10 @@ async def link_to(talk: Talk) -> AsyncIterator[HttpLink]:
         finally:
             writer.transport.abort()
 
-    server = await asyncio.start_server(meet, "127.0.0.1", 0)
+    server = await asyncio.start_server(meet, "127.0.0.1", 0, ssl=pems and pems.served())
     async with server:
-        port = server.sockets[0].getsockname()[1]
-        link = HttpLink("pt", f"127.0.0.1:{port}", max_message_bytes=LIMIT)
+        address = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        link = HttpLink("pt", address, max_message_bytes=LIMIT, tls=pems and pems.trusted())
         try:
             yield link
         finally:

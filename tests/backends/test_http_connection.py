@@ -5,19 +5,17 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-import ssl
 from pathlib import Path
 from typing import Any
 
 import pytest
 from aiohttp import web
 
-from gateway.backend_config import BackendTlsConfig
 from gateway.backends.http_connection import Connection
 from gateway.backends.http_connections import Connections
 from gateway.backends.http_link import HttpLink
 from gateway.errors import BackendUnavailable
-from tests.backends.http_server import certificates, serving_http
+from tests.backends.http_server import Certificates, serving_http
 from tests.backends.http_talk import END, LARGE, LIMIT, OK, Run, link_to, soon
 
 
@@ -222,19 +220,17 @@ def test_an_address_that_is_none_is_told(run: Run, address: str) -> None:
     run(story())
 
 
-def test_large_bodies_both_ways_over_tls_and_sockets(run: Run, tmp_path: Path) -> None:
+def test_large_bodies_both_ways_over_tls_and_sockets(
+    run: Run, pems: Certificates, tmp_path: Path
+) -> None:
     """More than any buffer on the way has room for, and twice, on the same connection."""
-    pems = certificates(tmp_path)
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.load_cert_chain(pems.server, pems.server_key)
-    told = BackendTlsConfig(ca_file=str(pems.ca), server_name="server.test")
 
     async def echo(request: web.Request) -> web.Response:
         return web.Response(body=await request.read())
 
     async def story() -> None:
         pieces: list[bytes | memoryview] = [b"{}", memoryview(LARGE), memoryview(LARGE * 8)]
-        for tls, served in ((None, None), (told, context)):
+        for tls, served in ((None, None), (pems.trusted(), pems.served())):
             for unix in (None, tmp_path / ("plain" if tls is None else "tls")):
                 async with serving_http({"POST /": echo}, unix=unix, tls=served) as address:
                     link = HttpLink("pt", address, max_message_bytes=LIMIT, tls=tls)

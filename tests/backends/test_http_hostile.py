@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from gateway.errors import BackendInvalid, BackendRefused, BackendUnavailable
+from tests.backends.http_server import Certificates
 from tests.backends.http_talk import END, LARGE, LIMIT, OK, Run, Talk, link_to, soon
 
 
@@ -24,7 +25,10 @@ def saying(said: bytes) -> Talk:
     return talk
 
 
-def test_a_refusal_before_the_body_is_sent_is_told(run: Run) -> None:
+@pytest.mark.parametrize("is_tls", [False, True])
+def test_a_refusal_before_the_body_is_sent_is_told(
+    run: Run, pems: Certificates, *, is_tls: bool
+) -> None:
     """Though the server never reads the body; the connection is not used again."""
     numbers: list[int] = []
     is_told = asyncio.Event()
@@ -38,7 +42,7 @@ def test_a_refusal_before_the_body_is_sent_is_told(run: Run) -> None:
         await is_told.wait()
 
     async def story() -> None:
-        async with link_to(refuse) as link:
+        async with link_to(refuse, pems if is_tls else None) as link:
             for _ in range(2):
                 reply = await link.ask("POST", "/", soon(), body=[b"{}", memoryview(LARGE * 8)])
                 assert (reply.status, reply.body) == (413, b"much")

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
+import socket
 import ssl
 from pathlib import Path
 
@@ -14,14 +17,9 @@ from gateway.backends.http_link import APART_BYTES, HttpLink
 from gateway.errors import BackendRefused, BackendTimeout, BackendUnavailable
 from gateway.messages import Deadline
 from tests.addresses import free_port
-from tests.backends.http_server import Certificates, certificates, fixed, serving_http
+from tests.backends.http_server import Certificates, fixed, serving_http
 
 LIMIT = 1000
-
-
-@pytest.fixture(scope="module")
-def pems(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
-    return certificates(tmp_path_factory.mktemp("pems"))
 
 
 def soon(seconds: float = 20.0) -> Deadline:
@@ -41,8 +39,8 @@ async def get(
 
 def demanding(pems: Certificates) -> ssl.SSLContext:
     """A server that asks for its clients' certificates."""
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=str(pems.ca))
-    context.load_cert_chain(pems.server, pems.server_key)
+    context = pems.served()
+    context.load_verify_locations(str(pems.ca))
     context.verify_mode = ssl.CERT_REQUIRED
     return context
 
@@ -104,19 +102,12 @@ def test_a_unix_socket(tmp_path: Path) -> None:
 
 def test_tls_with_a_certificate_of_our_own(pems: Certificates) -> None:
     """The server is known by the name that the setting gives, the gateway by its certificate."""
-    tls = BackendTlsConfig(
-        ca_file=str(pems.ca),
-        cert_file=str(pems.client),
-        key_file=str(pems.client_key),
-        server_name="server.test",
-    )
-    stranger = BackendTlsConfig(ca_file=str(pems.ca), server_name="server.test")
     another = BackendTlsConfig(ca_file=str(pems.ca), server_name="other.test")
 
     async def story() -> None:
         async with serving_http({"GET /": fixed(b"hello")}, tls=demanding(pems)) as address:
-            assert await get(address, tls) == b"hello"
-            for wrong in (stranger, another, BackendTlsConfig()):
+            assert await get(address, pems.introduced()) == b"hello"
+            for wrong in (pems.trusted(), another, BackendTlsConfig()):
                 with pytest.raises(BackendUnavailable):
                     await get(address, wrong)
             with pytest.raises(BackendUnavailable):
@@ -144,6 +135,21 @@ def test_nobody_there_is_unavailable(tmp_path: Path) -> None:
                 await get(address)
 
     asyncio.run(story())
+
+
+def test_who_is_lost_on_the_way_is_unavailable_and_not_late() -> None:
+    """The kernel's time has run out, and not the caller's."""
+
+    class Lossy(asyncio.SelectorEventLoop):
+        async def sock_connect(self, sock: socket.socket, address: object) -> None:
+            del sock, address
+            raise TimeoutError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT))
+
+    with (
+        asyncio.Runner(loop_factory=Lossy) as runner,
+        pytest.raises(BackendUnavailable, match="timed out"),
+    ):
+        runner.run(get("127.0.0.1:1"))
 
 
 def test_a_server_that_is_too_late_times_out() -> None:

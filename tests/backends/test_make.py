@@ -19,7 +19,7 @@ from gateway.codecs import oip_proto
 from gateway.errors import BackendUnavailable
 from gateway.messages import ModelDescription
 from gateway.tensors import Signature, TensorSpec
-from tests.backends.http_server import certificates
+from tests.backends.http_server import Certificates
 from tests.backends.oip_server import always
 
 METADATA = oip_proto.encode_model_metadata(
@@ -98,20 +98,13 @@ def test_grpc_over_a_unix_socket(tmp_path: Path) -> None:
     asyncio.run(story())
 
 
-def test_grpc_over_tls_with_a_certificate_of_our_own(tmp_path: Path) -> None:
+def test_grpc_over_tls_with_a_certificate_of_our_own(pems: Certificates, tmp_path: Path) -> None:
     """Who has none, or expects another name, gets no connection; a missing file is told."""
-    pems = certificates(tmp_path)
     pair = (pems.server_key.read_bytes(), pems.server.read_bytes())
     credentials = grpc.ssl_server_credentials(
         [pair], pems.ca.read_bytes(), require_client_auth=True
     )
-    tls = BackendTlsConfig(
-        ca_file=str(pems.ca),
-        cert_file=str(pems.client),
-        key_file=str(pems.client_key),
-        server_name="server.test",
-    )
-    stranger = BackendTlsConfig(ca_file=str(pems.ca), server_name="server.test")
+    tls, stranger = pems.introduced(), pems.trusted()
     missing = BackendTlsConfig(ca_file=str(tmp_path / "none.pem"))
 
     async def story() -> None:

@@ -45,10 +45,11 @@ async def link_to(talk: Talk, pems: Certificates | None = None) -> AsyncIterator
         finally:
             writer.transport.abort()
 
-    server = await asyncio.start_server(meet, "127.0.0.1", 0, ssl=pems and pems.served())
+    served, trusted = (pems.served(), pems.trusted()) if pems else (None, None)
+    server = await asyncio.start_server(meet, "127.0.0.1", 0, ssl=served)
     async with server:
         address = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
-        link = HttpLink("pt", address, max_message_bytes=LIMIT, tls=pems and pems.trusted())
+        link = HttpLink("pt", address, max_message_bytes=LIMIT, tls=trusted)
         try:
             yield link
         finally:

@@ -13,6 +13,12 @@ from tests.workers.processes import ONE_SLOT, Counting, Crew, against, answers, 
 
 pytestmark = pytest.mark.slow
 
+PRINTING = """
+import os, sys
+if "gateway.workers.child" in sys.orig_argv:
+    os.write(1, b"x" * 2**20 + b"\\n")
+"""
+
 
 def test_a_stopped_worker_gives_back_its_slot_its_connections_and_its_gauges(
     tmp_path: Path,
@@ -49,6 +55,21 @@ def test_the_others_serve_and_are_ready_meanwhile(tmp_path: Path) -> None:
         found = await asyncio.gather(*(crew.predict(n) for n in range(20)))
         assert [a.json() for a in found] == [{"predictions": [n]} for n in range(20)]
         await crew.until_logged("a worker hangs, and is killed")
+
+    against(tmp_path, scenario)
+
+
+def test_workers_that_print_without_end_are_heard_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever in them writes to their standard output, which is how they speak to the supervisor."""
+    (tmp_path / "sitecustomize.py").write_text(PRINTING)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
+
+    async def scenario(crew: Crew) -> None:
+        assert (await crew.predict(7)).json() == {"predictions": [7]}
+        assert (await crew.admin.get("/readyz?complete=true")).status_code == 200
+        assert len([line for line in crew.log if line["event"] == "a worker is up"]) == 2
 
     against(tmp_path, scenario)
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -76,3 +77,18 @@ def test_a_version_keeps_its_identity_until_its_files_change(tmp_path: Path) -> 
 def test_a_store_that_cannot_be_listed_is_an_error_and_not_an_empty_store(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="nowhere"):
         StoreReader(tmp_path / "nowhere").read()
+
+
+class Leaving(type(Path())):  # type: ignore[misc]  # Path is made as what fits the system
+    """A store that is moved away as soon as its models have been listed."""
+
+    def iterdir(self) -> Iterator[Path]:
+        yield from super().iterdir()
+        self.rename(self.with_name("elsewhere"))
+
+
+def test_a_store_that_goes_away_while_it_is_read_is_no_empty_store(tmp_path: Path) -> None:
+    publish(tmp_path / "store", "mlp/1", b"", MLP)
+    with pytest.raises(OSError, match="store"):
+        StoreReader(Leaving(tmp_path / "store")).read()
+    assert names(StoreReader(tmp_path / "elsewhere")) == {"mlp/1": ""}

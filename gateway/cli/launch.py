@@ -1,7 +1,7 @@
 """With which command lines are the backends and the gateway started on this machine?
 
-Only a backend on a loopback address is ours to start, and only one that our servers can be: over gRPC, without
-TLS, at one address. `tfserving` is `tensorflow_model_server` where it is on PATH, else the stand-in on the
+Only a backend on a loopback address or a Unix socket is ours to start, and only one that our servers can be:
+without TLS, at one address. `tfserving` is `tensorflow_model_server` where it is on PATH, else the stand-in on the
 tensorflow package; `oip` is the PyTorch server.
 """
 
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import gateway
-from gateway.cli.ports import is_local
+from gateway.cli.ports import UNIX, is_local
 from gateway.cli.processes import Launch
 from gateway.cli.terminal import CommandError
 from gateway.config import BackendConfig, Config
@@ -124,8 +124,9 @@ def asked_of(config: Config, backend: str) -> list[tuple[str, str | None]]:
 
 def is_ours(backend: BackendConfig) -> bool:
     """Whether a backend is one that we start; any other must be running."""
-    is_plain = backend.tls is None and not backend.is_rest and len(backend.addresses) == 1
-    return is_plain and is_local(backend.address)
+    if backend.kind == "torchserve" or backend.tls is not None or len(backend.addresses) > 1:
+        return False
+    return is_local(backend.address) or (backend.is_rest and backend.address.startswith(UNIX))
 
 
 def backend_launch(name: str, backend: BackendConfig, tools: Tools) -> Launch:
@@ -182,9 +183,10 @@ def listeners(config: Config, ours: Mapping[str, BackendConfig]) -> dict[str, st
     }
     for name, backend in ours.items():
         taken[f"backends.{name}.address"] = backend.address
-        if backend.kind == "oip":
-            taken[f"backends.{name}.address less one (its REST port)"] = _rest_beside(backend)
-    return {setting: address for setting, address in taken.items() if split_address(address)[1]}
+        if backend.kind == "oip" and not backend.address.startswith(UNIX):
+            which = "and one (its gRPC port)" if backend.is_rest else "less one (its REST port)"
+            taken[f"backends.{name}.address {which}"] = _port_beside(backend)
+    return {setting: address for setting, address in taken.items() if _is_chosen(address)}
 
 
 def _tfserving(backend: BackendConfig, tools: Tools) -> tuple[str, ...]:
@@ -206,13 +208,29 @@ def _tfserving(backend: BackendConfig, tools: Tools) -> tuple[str, ...]:
 def _torch(backend: BackendConfig, tools: Tools) -> tuple[str, ...]:
     python = _existing(tools.torch_python, "PyTorch")
     module = ("-m", "serving.torch_server", "--model-store", str(tools.store))
-    addresses = ("--grpc", backend.address, "--rest", _rest_beside(backend))
-    return (python, *module, *addresses, "--threads", str(tools.threads))
+    return (python, *module, *_torch_addresses(backend), "--threads", str(tools.threads))
 
 
-def _rest_beside(backend: BackendConfig) -> str:
+def _torch_addresses(backend: BackendConfig) -> tuple[str, ...]:
+    if backend.address.startswith(UNIX):
+        # Its log tells the ports, for who wants to ask it directly.
+        free = ("--rest", "127.0.0.1:0", "--grpc", "127.0.0.1:0")
+        return (*free, "--unix", backend.address.removeprefix(UNIX))
+    if backend.is_rest:
+        return ("--rest", backend.address, "--grpc", _port_beside(backend))
+    return ("--rest", _port_beside(backend), "--grpc", backend.address)
+
+
+def _port_beside(backend: BackendConfig) -> str:
+    """The torch server's other address: gRPC is one above REST."""
     host, port = split_address(backend.address)
-    return f"[{host}]:{port - 1}" if ":" in host else f"{host}:{port - 1}"
+    other = port + (1 if backend.is_rest else -1)
+    return f"[{host}]:{other}" if ":" in host else f"{host}:{other}"
+
+
+def _is_chosen(address: str) -> bool:
+    """Whether it is not the kernel's to choose."""
+    return address.startswith(UNIX) or split_address(address)[1] != 0
 
 
 def _existing(python: Path, what: str) -> str:

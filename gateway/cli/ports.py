@@ -10,8 +10,10 @@ from pathlib import Path
 from gateway.cli.terminal import CommandError
 from gateway.control.addresses import split_address
 
-__all__ = ["holder_of", "is_local", "require_free"]
+__all__ = ["UNIX", "holder_of", "is_local", "require_free"]
 
+UNIX = "unix:"
+_PROBE_S = 1.0
 _LISTENING = "0A"  # in /proc/net/tcp
 
 
@@ -55,6 +57,8 @@ def holder_of(port: int) -> str | None:
 
 
 def _problem(address: str) -> str | None:
+    if address.startswith(UNIX):
+        return _socket_problem(address)
     host, port = split_address(address)
     try:
         family, kind, protocol, _, where = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[
@@ -70,6 +74,21 @@ def _problem(address: str) -> str | None:
         by = f"{holder}; stop it" if holder else "a process that we may not see, or by a connection"
         return f"{address} is taken by {by}, or choose another port"
     return None
+
+
+def _socket_problem(address: str) -> str | None:
+    path = Path(address.removeprefix(UNIX))
+    if not path.parent.is_dir():
+        return f"{address}: there is no folder {path.parent}"
+    with socket.socket(socket.AF_UNIX) as trial:
+        trial.settimeout(_PROBE_S)
+        try:
+            trial.connect(str(path))
+        except (FileNotFoundError, ConnectionRefusedError):
+            return None  # not there, or left by a server that has ended
+        except OSError as exc:
+            return f"{address}: {exc.strerror or exc}"
+    return f"{address} is taken by another server; stop it, or choose another path"
 
 
 def _listening_inodes(port: int) -> Iterator[str]:

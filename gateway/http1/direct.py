@@ -240,18 +240,18 @@ class DirectConnection(BoundedConnection):
         self._kept = _Kept(piece[:size], head, len(piece)) if whole else None
 
     def answer(self, reply: _Reply, request_id: str, *, keep_alive: bool) -> None:
-        """Send a whole answer."""
+        """Send a whole answer, with its request's id if there is one."""
         own = self.server_state.default_headers
         if self._own_lines[0] is not own:  # there are new ones each second
             self._own_lines = own, b"".join([b"%b: %b\r\n" % header for header in own])
         more = b"".join([b"%b: %b\r\n" % header for header in reply.headers])
         body = reply.body
-        head = b"%b%bcontent-type: %b\r\ncontent-length: %d\r\nx-request-id: %b\r\n%b%b\r\n" % (
+        head = b"%b%bcontent-type: %b\r\ncontent-length: %d\r\n%b%b%b\r\n" % (
             STATUS_LINE[reply.status],
             self._own_lines[1],
             reply.content_type,
             len(body),
-            request_id.encode(),
+            b"x-request-id: %b\r\n" % request_id.encode() if request_id else b"",
             more,
             b"" if keep_alive else b"connection: close\r\n",
         )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
+import os
 import socket
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
@@ -33,6 +35,7 @@ App: TypeAlias = Callable[..., Awaitable[None]]
 BACKLOG = 2048
 KEEP_ALIVE_S = 75
 UNIX = "unix:"
+_PROBE_S = 1.0
 
 
 class ListenError(Exception):
@@ -167,13 +170,32 @@ def listening_socket(address: str, *, setting: str) -> tuple[socket.socket, str]
 def _on_path(path: str) -> socket.socket:
     listening = socket.socket(socket.AF_UNIX)
     try:
-        Path(path).unlink(missing_ok=True)  # of one that ended without taking it away
+        _clear(path)
         listening.bind(path)
         listening.listen(BACKLOG)
     except OSError:
         listening.close()
         raise
     return listening
+
+
+def _clear(path: str) -> None:
+    """Take away the socket of a server that ended without doing so.
+
+    Raises:
+        OSError: a server listens on it, or it is no socket.
+    """
+    with socket.socket(socket.AF_UNIX) as probe:
+        probe.settimeout(_PROBE_S)
+        try:
+            probe.connect(path)
+        except FileNotFoundError:
+            return
+        except ConnectionRefusedError:
+            if Path(path).is_socket():
+                Path(path).unlink(missing_ok=True)
+                return
+        raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
 
 
 def split(address: str) -> tuple[str, int]:

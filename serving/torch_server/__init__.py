@@ -15,6 +15,7 @@ The modules, in reading order:
     package       may this file be loaded at all? (pure, run in the worker)
     contract      do these tensors fit the model? (pure)
     inference     one request, without its protocol
+    infer         an inference over REST, from its bytes to its answer's
     rest, grpc    the outside calls us
     metrics, logs, scratch
     server        composition, signals, drain

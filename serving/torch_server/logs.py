@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Literal
 
@@ -19,7 +20,7 @@ def log(
     event: str,
     *,
     level: Literal["info", "warning", "error"] = "info",
-    **fields: str | float | bool | None,
+    **fields: str | float | bool | Sequence[str] | None,
 ) -> None:
     """Write one event. `event` is a name from a fixed set; what varies goes into the fields."""
     _LOGGER.log(_LEVELS[level], event, extra={"fields": fields})

@@ -7,20 +7,21 @@ finished, then the workers stop, and the exit status is 0. A second signal ends 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import gc
 import signal
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterable
 from pathlib import Path
 
 import grpc
-import uvicorn
 import uvloop
 from prometheus_client import disable_created_metrics
 
+from gateway.http1.listen import HttpServer, ListenError, listening_socket
+from gateway.http1.protocol import Manners
 from serving.torch_server.fleet import Fleet
 from serving.torch_server.grpc import make_grpc_server
+from serving.torch_server.infer import InferRoutes
 from serving.torch_server.inference import Inference
 from serving.torch_server.logs import log
 from serving.torch_server.metrics import Metrics
@@ -58,31 +59,50 @@ async def _serve(settings: Settings, scratch: Path) -> None:
     metrics = Metrics()
     fleet = Fleet(settings, metrics, scratch)
     inference = Inference(fleet, metrics)
-    with _listen(settings.rest) as listener:
-        rest = _RestServer(make_rest_app(inference, metrics, settings), settings)
-        grpc_server = make_grpc_server(inference, settings)
-        grpc_port = _bind(grpc_server, settings.grpc)
-        async with asyncio.TaskGroup() as group:
-            group.create_task(fleet.run())
-            serving = group.create_task(rest.serve(sockets=[listener]))
-            await grpc_server.start()
-            gc.freeze()  # what was imported stays; nobody has to look through it for garbage
-            log(
-                "listening",
-                rest=str(Address(settings.rest.host, listener.getsockname()[1])),
-                grpc=str(Address(settings.grpc.host, grpc_port)),
-            )
-            try:
-                await stop.wait()
-                log("draining")
-                inference.is_draining = True
-                await asyncio.sleep(settings.drain_notice_s)
-                rest.should_exit = True
-                await grpc_server.stop(settings.drain_timeout_s)
-                await serving
-            finally:
-                await grpc_server.stop(None)
-            fleet.close()
+    listening = _listen((str(settings.rest), *(f"unix:{path}" for path in settings.unix)))
+    servers = _rest_servers([each for each, _ in listening], inference, metrics, settings)
+    grpc_server = make_grpc_server(inference, settings)
+    grpc_port = _bind(grpc_server, settings.grpc)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(fleet.run())
+        serving = [group.create_task(server.serve_until_stopped()) for server in servers]
+        await grpc_server.start()
+        gc.freeze()  # what was imported stays; nobody has to look through it for garbage
+        log(
+            "listening",
+            rest=listening[0][1],
+            grpc=str(Address(settings.grpc.host, grpc_port)),
+            unix=[str(path) for path in settings.unix],
+        )
+        try:
+            await stop.wait()
+            log("draining")
+            inference.is_draining = True
+            await asyncio.sleep(settings.drain_notice_s)
+            async with asyncio.TaskGroup() as stopping:
+                stopping.create_task(grpc_server.stop(settings.drain_timeout_s))
+                for server in servers:
+                    stopping.create_task(server.stop())
+            await asyncio.gather(*serving)
+        finally:
+            await grpc_server.stop(None)
+        fleet.close()
+
+
+def _rest_servers(
+    listening: Iterable[socket.socket],
+    inference: Inference,
+    metrics: Metrics,
+    settings: Settings,
+) -> list[HttpServer]:
+    infer = InferRoutes(inference, settings)
+    app = make_rest_app(inference, infer, metrics)
+    manners = Manners(
+        read_timeout_s=settings.default_timeout_s,
+        on_refusal=lambda reason: metrics.count_request("", "", reason),
+    )
+    grace_s = settings.drain_timeout_s
+    return [HttpServer(app, each, manners, grace_s=grace_s, shortcut=infer) for each in listening]
 
 
 def _catch_signals() -> asyncio.Event:
@@ -102,12 +122,16 @@ def _catch_signals() -> asyncio.Event:
     return stop
 
 
-def _listen(address: Address) -> socket.socket:
-    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+def _listen(addresses: Iterable[str]) -> list[tuple[socket.socket, str]]:
+    """What listens for REST, and the addresses they really have.
+
+    Raises:
+        CannotListen: one of them is taken or is not ours.
+    """
     try:
-        return socket.create_server((address.host, address.port), family=family, backlog=1024)
-    except OSError as exc:
-        raise CannotListen(f"{address}: {exc.strerror or exc}") from exc
+        return [listening_socket(address, setting="REST") for address in addresses]
+    except ListenError as exc:
+        raise CannotListen(str(exc)) from exc
 
 
 def _bind(server: grpc.aio.Server, address: Address) -> int:
@@ -115,23 +139,3 @@ def _bind(server: grpc.aio.Server, address: Address) -> int:
         return server.add_insecure_port(str(address))
     except RuntimeError as exc:
         raise CannotListen(f"{address}: {exc}") from exc
-
-
-class _RestServer(uvicorn.Server):
-    def __init__(self, app: object, settings: Settings) -> None:
-        super().__init__(
-            uvicorn.Config(
-                app,  # type: ignore[arg-type]  # FastAPI is an ASGI application
-                lifespan="off",
-                ws="none",
-                log_config=None,
-                access_log=False,
-                server_header=False,
-                timeout_graceful_shutdown=max(1, int(settings.drain_timeout_s)),
-            )
-        )
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Leave the signals to the whole server, which REST is a part of."""
-        yield

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ __all__ = ["Address", "Device", "Settings", "parse"]
 
 _MAX_PORT = 65_535
 _DAY_S = 86_400
+_MAX_SOCKET_BYTES = 107  # sun_path, less the zero at its end
 
 Device: TypeAlias = Literal["auto", "cpu", "cuda"]
 
@@ -47,6 +49,7 @@ class Settings:
     """The whole command line. Every queue and every wait has its bound here.
 
     Attributes:
+        unix: Paths of Unix sockets where REST answers as well.
         runners: Worker processes of each version.
         threads: Intra-op threads of each worker process.
         models: The models to serve; empty for all in the store.
@@ -57,6 +60,7 @@ class Settings:
     model_store: Path
     rest: Address
     grpc: Address
+    unix: tuple[Path, ...] = ()
     device: Device = "auto"
     runners: int = 1
     threads: int = 1
@@ -94,6 +98,7 @@ def _add_places(parser: argparse.ArgumentParser) -> None:
     add("--model-store", type=_folder, required=True, help="folder of <model>/<version>/")
     add("--rest", type=Address.parse, default="127.0.0.1:8610", help="REST and metrics")
     add("--grpc", type=Address.parse, default="127.0.0.1:8611", help="gRPC")
+    add("--unix", type=_socket, nargs="*", default=(), help="sockets where REST answers too")
     add("--models", type=_names, default=(), help="models to serve, by comma; none for all")
     add("--latest-versions", type=_count, default=0, help="versions of each model; 0 for all")
     add("--poll-s", type=_seconds, default=1.0, help="how often the store is read")
@@ -125,6 +130,17 @@ def _folder(text: str) -> Path:
     if not path.is_dir():
         raise argparse.ArgumentTypeError(f"got {text!r}, wanted an existing folder")
     return path.resolve()
+
+
+def _socket(text: str) -> Path:
+    path = Path(text)
+    if not path.parent.is_dir():
+        raise argparse.ArgumentTypeError(f"got {text!r}, wanted a path in an existing folder")
+    if len(os.fsencode(path.absolute())) > _MAX_SOCKET_BYTES:
+        raise argparse.ArgumentTypeError(
+            f"got {text!r}, the kernel takes at most {_MAX_SOCKET_BYTES} bytes"
+        )
+    return path.absolute()
 
 
 def _names(text: str) -> tuple[str, ...]:

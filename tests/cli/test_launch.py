@@ -6,6 +6,7 @@ import dataclasses
 import os
 import sys
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -77,12 +78,32 @@ def test_the_real_server_is_preferred(config: Config, tools: Tools) -> None:
 
 
 @pytest.mark.parametrize(
-    ("address", "rest"), [("127.0.0.1:8611", "127.0.0.1:8610"), ("[::1]:9001", "[::1]:9000")]
+    ("protocol", "address", "rest", "grpc"),
+    [
+        (None, "127.0.0.1:8611", "127.0.0.1:8610", "127.0.0.1:8611"),
+        ("grpc", "[::1]:9001", "[::1]:9000", "[::1]:9001"),
+        ("rest", "127.0.0.1:8610", "127.0.0.1:8610", "127.0.0.1:8611"),
+        ("rest", "[::1]:9000", "[::1]:9000", "[::1]:9001"),
+    ],
 )
-def test_the_torch_server_s_rest_port_is_one_below(address: str, rest: str, tools: Tools) -> None:
-    """As the configuration's comment says."""
-    argv = backend_launch("torch", BackendConfig(kind="oip", address=address), tools).argv
-    assert argv[-6:] == ("--grpc", address, "--rest", rest, "--threads", "3")
+def test_the_torch_server_s_ports_are_neighbours(
+    protocol: Literal["grpc", "rest"] | None, address: str, rest: str, grpc: str, *, tools: Tools
+) -> None:
+    """REST below, whichever the gateway asks."""
+    backend = BackendConfig(kind="oip", address=address, protocol=protocol)
+    argv = backend_launch("torch", backend, tools).argv
+    assert argv[-6:] == ("--rest", rest, "--grpc", grpc, "--threads", "3")
+
+
+def test_the_torch_server_listens_on_a_unix_socket(tools: Tools) -> None:
+    """And on ports that are free, for who wants to ask it directly."""
+    backend = BackendConfig(kind="oip", address="unix:/run/torch.sock", protocol="rest")
+    argv = backend_launch("torch", backend, tools).argv
+    ports = ("--rest", "127.0.0.1:0", "--grpc", "127.0.0.1:0")
+    assert argv[-8:] == (*ports, "--unix", "/run/torch.sock", "--threads", "3")
+    taken = listeners(parse(CONFIG, "t.toml"), {"torch": backend})
+    assert taken["backends.torch.address"] == "unix:/run/torch.sock"
+    assert len(taken) == 4
 
 
 def test_a_missing_environment_names_the_command(config: Config, tools: Tools) -> None:
@@ -99,7 +120,8 @@ def test_a_missing_environment_names_the_command(config: Config, tools: Tools) -
         (BackendConfig(kind="tfserving", address="[::1]:1"), True),
         (BackendConfig(kind="oip", address="192.0.2.1:1"), False),
         (BackendConfig(kind="oip", address="unix:/run/server"), False),
-        (BackendConfig(kind="oip", address="127.0.0.1:1", protocol="rest"), False),
+        (BackendConfig(kind="oip", address="127.0.0.1:1", protocol="rest"), True),
+        (BackendConfig(kind="oip", address="unix:/run/server", protocol="rest"), True),
         (BackendConfig(kind="torchserve", address="127.0.0.1:1"), False),
         (BackendConfig(kind="oip", address="127.0.0.1:1", tls=BackendTlsConfig()), False),
         (BackendConfig(kind="oip", address="127.0.0.1:1", replicas=("127.0.0.1:2",)), False),

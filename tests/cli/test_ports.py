@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+from pathlib import Path
 
 import pytest
 
@@ -43,3 +44,17 @@ def test_an_address_of_another_machine_cannot_be_listened_on() -> None:
 def test_only_loopback_is_ours_to_start_on(address: str, *, local: bool) -> None:
     """Other addresses belong to somebody else's server."""
     assert is_local(address) is local
+
+
+def test_a_unix_socket_in_use_is_told_and_one_left_behind_is_free(tmp_path: Path) -> None:
+    """As with ports."""
+    path = tmp_path / "server.sock"
+    require_free({"backends.torch.address": f"unix:{path}"})
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(path))
+        require_free({"backends.torch.address": f"unix:{path}"})
+        server.listen()
+        with pytest.raises(CommandError, match=r"torch\.address: unix:.* is taken by another"):
+            require_free({"backends.torch.address": f"unix:{path}"})
+    with pytest.raises(CommandError, match="there is no folder /nowhere"):
+        require_free({"x": "unix:/nowhere/server.sock"})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import subprocess
 from collections.abc import Iterator
@@ -15,13 +16,14 @@ READY_S = 300
 
 @dataclass(frozen=True)
 class Up:
-    """Where the stack listens, as `host:port`."""
+    """Where the stack listens, as `host:port`; `torch` is the torch server's gRPC, `torch_rest` its REST."""
 
     rest: str
     grpc: str
     admin: str
     tf: str
     torch: str
+    torch_rest: str
 
 
 def _free() -> str:
@@ -30,35 +32,29 @@ def _free() -> str:
         return f"127.0.0.1:{probe.getsockname()[1]}"
 
 
-def _pair() -> tuple[str, str]:
-    """Two neighbouring free addresses: the torch server's REST port is one below its gRPC port."""
-    while True:
-        rest = _free()
-        port = int(rest.rpartition(":")[2]) + 1
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-        return rest, f"127.0.0.1:{port}"
+def _told(log: Path) -> dict[str, str]:
+    """Where the torch server says that it listens."""
+    lines = [json.loads(line) for line in log.read_text().splitlines() if line.startswith("{")]
+    told: dict[str, str] = next(line for line in reversed(lines) if line["event"] == "listening")
+    return told
 
 
 @pytest.fixture(scope="session")
 def stack(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
     """`tandem up` with the repository's own configuration, on free ports."""
-    torch = _pair()[1]
-    up = Up(rest=_free(), grpc=_free(), admin=_free(), tf=_free(), torch=torch)
+    rest, grpc, admin, tf = _free(), _free(), _free(), _free()
+    folder = tmp_path_factory.mktemp("up")
     text = (root / "tandem.toml").read_text()
     for old, new in (
-        ("127.0.0.1:8080", up.rest),
-        ("127.0.0.1:8081", up.grpc),
-        ("127.0.0.1:8082", up.admin),
-        ("127.0.0.1:8500", up.tf),
-        ("127.0.0.1:8611", up.torch),
+        ("127.0.0.1:8080", rest),
+        ("127.0.0.1:8081", grpc),
+        ("127.0.0.1:8082", admin),
+        ("127.0.0.1:8500", tf),
+        ("unix:/tmp/tandem-torch.sock", f"unix:{folder}/torch.sock"),
     ):
         assert old in text
         text = text.replace(old, new)
-    config = tmp_path_factory.mktemp("up") / "tandem.toml"
+    config = folder / "tandem.toml"
     config.write_text(text)
     argv = [str(root / ".venv/bin/tandem"), "up", "--config", str(config)]
     with subprocess.Popen(argv, cwd=root, stdout=subprocess.PIPE, text=True) as process:
@@ -70,7 +66,11 @@ def stack(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
                 break
         else:
             pytest.fail(f"`tandem up` ended before it was ready:\n{printed}")
-        yield up
+        torch = _told(root / ".tandem" / "logs" / rest.rpartition(":")[2] / "torch.log")
+        torch_rest = torch["rest"].split()[0]
+        yield Up(
+            rest=rest, grpc=grpc, admin=admin, tf=tf, torch=torch["grpc"], torch_rest=torch_rest
+        )
         process.terminate()
         process.communicate(timeout=60)
         assert process.returncode == 0

@@ -31,9 +31,8 @@ EXAMPLES = [*examples()]
 
 def ports(up: Up) -> Mapping[str, str]:
     """Where the manuals' servers listen in this test."""
-    host, _, grpc = up.torch.rpartition(":")
-    rest = f"{host}:{int(grpc) - 1}"
-    return {"8080": up.rest, "8081": up.grpc, "8082": up.admin, "8610": rest, "8611": up.torch}
+    torch = {"8610": up.torch_rest, "8611": up.torch}
+    return {"8080": up.rest, "8081": up.grpc, "8082": up.admin, **torch}
 
 
 def test_there_are_examples() -> None:

@@ -8,6 +8,7 @@ place, but never in the place of an answer that another request still waits for.
 from __future__ import annotations
 
 import asyncio
+import select
 from collections.abc import Callable, Sized
 from dataclasses import dataclass
 from typing import Any
@@ -42,6 +43,8 @@ class Manners:
 class Flow(FlowControl):
     """Reads on only while few requests wait.
 
+    Invariant: `_departure` is set only while reading is paused.
+
     Attributes:
         queue: Those that wait.
         drained: How often the client has made room for more of an answer.
@@ -51,11 +54,37 @@ class Flow(FlowControl):
         super().__init__(transport)
         self.queue = queue
         self.drained = 0
+        self._departure: select.epoll | None = None
+
+    def pause_behind(self) -> None:
+        """Read no more of what waits for the answers before it; if its client leaves, hang up all the same."""
+        self.pause_reading()
+        if self._departure is not None:
+            return
+        try:
+            self._departure = departure = select.epoll()
+        except OSError:  # there are no more files: then it is noticed when it is read
+            return
+        # Not its input, of which there is some; what is left is the end of it, and errors.
+        departure.register(self._transport.get_extra_info("socket").fileno(), select.EPOLLRDHUP)
+        asyncio.get_running_loop().add_reader(departure.fileno(), self._hang_up)
 
     def resume_reading(self) -> None:
         """Read on, if there is room for what comes."""
-        if len(self.queue) < MAX_QUEUED:
+        if self.read_paused and len(self.queue) < MAX_QUEUED:
+            self.stop_watching()
             super().resume_reading()
+
+    def stop_watching(self) -> None:
+        """Nobody needs to know any more whether the client leaves."""
+        if self._departure is not None:
+            asyncio.get_running_loop().remove_reader(self._departure.fileno())
+            self._departure.close()
+            self._departure = None
+
+    def _hang_up(self) -> None:
+        self.stop_watching()
+        self._transport.close()  # as at the end of input that is read
 
     def resume_writing(self) -> None:
         """Let those go on who wait for room."""
@@ -99,6 +128,7 @@ class BoundedConnection(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End a connection, and what is being done for its client."""
+        self.flow.stop_watching()
         self._stop_timer()
         self._start_begun()
         super().connection_lost(exc)

@@ -176,7 +176,10 @@ class BoundedProtocol(DirectConnection):
             return
         cycle.add_body(body)
         if len(cycle.body) > HIGH_WATER_LIMIT:
-            self.flow.pause_reading()
+            if self.pipeline:  # it is the newest there: nobody reads it before its turn
+                self.flow.pause_behind()
+            else:
+                self.flow.pause_reading()
 
     def on_message_complete(self) -> None:
         """The last byte of its body."""

@@ -12,7 +12,7 @@ from gateway.http1.direct import DirectCycle
 from gateway.servers.http_call import Reply
 from tests.http1.wire import Listener, Receive, Send, body_of, serving
 
-__all__ = ["Short", "connection_of", "post", "said_of", "shortened"]
+__all__ = ["Short", "post", "said_of", "shortened"]
 
 TYPE = b"text/plain"
 
@@ -117,9 +117,3 @@ async def shortened(
     async with serving(app, read_timeout_s=read_timeout_s) as listener:
         listener.server._server.config.http.shortcut = short  # type: ignore[union-attr]
         yield listener
-
-
-def connection_of(listener: Listener) -> Any:
-    """The server's side of the only connection."""
-    (connection,) = listener.state.connections
-    return connection

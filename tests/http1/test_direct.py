@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from gateway.http1.intake import INTAKE_BYTES
 from tests.fakes.gateways import until
-from tests.http1.short import Short, connection_of, post, said_of, shortened
+from tests.http1.short import Short, post, said_of, shortened
 from tests.http1.wire import Client, Listener, run
 
 LAST = b"GET /last HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"
@@ -97,7 +97,7 @@ def test_a_known_head_with_less_behind_it_waits_for_the_rest() -> None:
             whole = post(b"/now", b"abc")
             for _ in range(2):
                 await client.send(whole[:-1])
-                await until(lambda: bool(connection_of(listener)._is_arriving))
+                await until(lambda: bool(listener.connection._is_arriving))
                 await client.send(whole[-1:])
                 assert await client.answer() == (200, said_of(b"/now", b"abc"))
                 await client.send(whole)
@@ -113,7 +113,7 @@ def test_the_end_of_a_head_is_not_taken_for_one() -> None:
         async with shortened(Short()) as listener, listener.connected() as client:
             looks_whole = post(b"/now", b"abc")
             await client.send(b"POST /now/2 HTTP/1.1\r\nx: ")
-            await until(lambda: bool(connection_of(listener)._is_arriving))
+            await until(lambda: bool(listener.connection._is_arriving))
             await client.send(looks_whole)
             assert await client.answer() == (200, said_of(b"/now/2", b"abc"))
             await client.send(looks_whole)
@@ -164,7 +164,7 @@ def test_requests_behind_one_that_waits_are_answered_after_it() -> None:
             await client.send(post(b"/held", b"1"))
             await until(lambda: len(short.held) == 1)
             await client.send(post(b"/now", b"2"), post(b"/held", b"3"))
-            await until(lambda: len(connection_of(listener).pipeline) == 2)
+            await until(lambda: len(listener.connection.pipeline) == 2)
             short.release()
             for path, body in ((b"/held", b"1"), (b"/now", b"2"), (b"/held", b"3")):
                 assert await client.answer() == (200, said_of(path, body))
@@ -191,7 +191,7 @@ async def stopped_with(listener: Listener, client: Client, short: Short) -> byte
     """What the client gets when the server stops while its request waits."""
     async with asyncio.TaskGroup() as group:
         group.create_task(listener.server.stop())
-        await until(lambda: not connection_of(listener).cycle.keep_alive)
+        await until(lambda: not listener.connection.cycle.keep_alive)
         short.release()
         return await client.rest()
 

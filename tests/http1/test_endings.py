@@ -81,7 +81,7 @@ def test_a_server_that_stops_ends_an_answer_in_pieces(protocol: type[HttpToolsPr
         ):
             await client.send(GET)
             assert await client.head() == (b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n")
-            (connection,) = listener.state.connections
+            connection = listener.connection
             group.create_task(listener.server.stop())
             await until(lambda: not connection.cycle.keep_alive)
             may_end.set()

@@ -109,7 +109,7 @@ def test_few_requests_wait_in_memory() -> None:
 
     async def scenario() -> None:
         async def app(scope: Any, receive: Receive, send: Send) -> None:
-            (connection,) = listener.state.connections
+            connection = listener.connection
             waiting.append(len(connection.pipeline))
             await length(scope, receive, send)
 

@@ -72,7 +72,7 @@ def test_who_reads_slowly_is_not_cut_off() -> None:
         async with serving(large) as listener, listener.connected() as client:
             await client.send(GET)
             await client.head()
-            (connection,) = listener.state.connections
+            connection = listener.connection
             transport = connection.transport
             await until(lambda: transport.get_write_buffer_size() > 0)
             connection._idle_since -= 1000

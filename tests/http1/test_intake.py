@@ -127,7 +127,7 @@ def test_a_server_that_stops_answers_it_and_hangs_up() -> None:
             request = post(b"/now", BODY)
             await client.send(request[:-1])
             await until(lambda: short.holding == 1)
-            (connection,) = listener.state.connections
+            connection = listener.connection
             connection.shutdown()
             await client.send(request[-1:])
             assert (await client.rest()).endswith(said_of(b"/now", BODY))

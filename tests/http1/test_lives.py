@@ -12,7 +12,6 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from gateway.http1.protocol import BoundedProtocol
 from tests.fakes.gateways import until
 from tests.http1.wire import (
-    Listener,
     Receive,
     Send,
     answer,
@@ -32,12 +31,6 @@ async def ok(_scope: Any, _receive: Receive, send: Send) -> None:
     await answer(send, b"ok")
 
 
-def connection_of(listener: Listener) -> Any:
-    """The server's side of the only connection."""
-    (connection,) = listener.state.connections
-    return connection
-
-
 @BOTH
 def test_a_body_waits_for_the_application_outside_of_memory(
     protocol: type[HttpToolsProtocol],
@@ -55,7 +48,7 @@ def test_a_body_waits_for_the_application_outside_of_memory(
             async with asyncio.TaskGroup() as group:
                 sent = group.create_task(client.send(head, body))
                 await until(lambda: bool(listener.state.tasks))
-                connection = connection_of(listener)
+                connection = listener.connection
                 await until(lambda: bool(connection.flow.read_paused))
                 assert len(connection.cycle.body) <= MIB
                 assert not sent.done()
@@ -96,7 +89,13 @@ def test_the_application_is_told_or_ended_when_its_client_leaves(
     run(scenario())
 
 
-def test_a_client_that_leaves_with_a_request_queued_ends_the_one_that_is_served() -> None:
+@pytest.mark.parametrize(
+    ("size", "resets"), [(1, False), (1, True), (MIB // 8, False), (MIB // 8, True), (MIB, True)]
+)
+def test_a_client_that_leaves_with_a_request_queued_ends_the_one_that_is_served(
+    size: int, *, resets: bool
+) -> None:
+    """Also if no more of the queued one's body is read until its turn comes; an end behind it has to get through."""
     heard: list[str] = []
 
     async def app(scope: Any, receive: Receive, _send: Send) -> None:
@@ -112,10 +111,44 @@ def test_a_client_that_leaves_with_a_request_queued_ends_the_one_that_is_served(
         async with serving(app, BoundedProtocol) as listener, listener.connected() as client:
             await client.send(b"POST /first HTTP/1.1\r\ncontent-length: 1\r\n\r\na")
             await until(lambda: heard == ["/first"])
-            await client.send(b"POST /second HTTP/1.1\r\ncontent-length: 1\r\n\r\na")
-            client.abort()
+            head = b"POST /second HTTP/1.1\r\ncontent-length: %d\r\n\r\n" % size
+            client.writer.write(head + b"a" * size)
+            connection = listener.connection
+            await until(lambda: len(connection.pipeline) == 1)
+            await until(lambda: bool(connection.flow.read_paused) == (size > 1))
+            if resets:
+                client.reset()
+            else:
+                client.abort()
             await until(lambda: not listener.state.tasks)
             assert heard == ["/first", "cancelled"]
+
+    run(scenario())
+
+
+def test_a_body_that_waited_for_its_turn_arrives_whole() -> None:
+    """However often reading stopped and went on."""
+    gate = asyncio.Event()
+
+    async def app(_scope: Any, receive: Receive, send: Send) -> None:
+        body = await body_of(receive)
+        await gate.wait()
+        await answer(send, b"%d" % len(body))
+
+    async def scenario() -> None:
+        head = b"POST / HTTP/1.1\r\ncontent-length: %d\r\n\r\n" % MIB
+        async with (
+            serving(app) as listener,
+            listener.connected() as client,
+            asyncio.TaskGroup() as group,
+        ):
+            group.create_task(client.send(*[head + b"a" * MIB] * 3))
+            await until(lambda: bool(listener.state.connections))
+            connection = listener.connection
+            await until(lambda: len(connection.pipeline) == 1 and connection.flow.read_paused)
+            gate.set()
+            for _ in range(3):
+                assert await client.answer() == (200, b"%d" % MIB)
 
     run(scenario())
 
@@ -181,7 +214,7 @@ def test_the_time_of_an_idle_connection_begins_with_its_last_answer() -> None:
         async with serving(ok) as listener, listener.connected() as client:
             await client.send(GET)
             await client.answer()
-            connection = connection_of(listener)
+            connection = listener.connection
             connection._close_if_idle()
             await client.send(GET)
             assert await client.answer() == (200, b"ok")
@@ -217,7 +250,7 @@ def test_an_answer_waits_for_its_reader_and_loses_nothing(
         ):
             await client.send(GET)
             await until(lambda: bool(listener.state.connections))
-            connection = connection_of(listener)
+            connection = listener.connection
             await until(lambda: bool(connection.flow.write_paused))
             if in_pieces:
                 assert sum(told) < size // 2

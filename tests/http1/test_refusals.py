@@ -78,7 +78,7 @@ def test_a_slow_application_is_not_its_client() -> None:
 
     async def scenario() -> None:
         async def app(_scope: Any, receive: Receive, send: Send) -> None:
-            (connection,) = listener.state.connections
+            connection = listener.connection
             await until(lambda: connection.flow.read_paused)
             timer = connection._timer
             await until(lambda: connection._timer is not timer)
@@ -115,7 +115,7 @@ def test_nothing_follows_a_refusal() -> None:
             await client.send(GET.replace(b"/ ", b"/big ", 1))
             await client.head()
             await client.send(POST + b"abc")
-            (connection,) = listener.state.connections
+            connection = listener.connection
             await until(lambda: connection.transport.is_closing() and not listener.state.tasks)
             assert (await client.rest()).lstrip(b"a").startswith(b"HTTP/1.1 408 ")
             assert listener.refusals == []  # the application has seen it

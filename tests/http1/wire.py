@@ -6,6 +6,7 @@ import asyncio
 import dataclasses
 import re
 import socket
+import struct
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -66,7 +67,13 @@ class Client:
             return re.sub(rb"date: [^\r]+\r\n", b"", await self.reader.read())
 
     def abort(self) -> None:
-        """Leave at once, with a reset."""
+        """Leave at once."""
+        self.writer.transport.abort()
+
+    def reset(self) -> None:
+        """Leave at once, and take back what has not been read."""
+        sock = self.writer.get_extra_info("socket")
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.writer.transport.abort()
 
 
@@ -82,6 +89,12 @@ class Listener:
     def state(self) -> Any:
         """uvicorn's: connections, tasks and how many requests were answered."""
         return self.server._server.server_state
+
+    @property
+    def connection(self) -> Any:
+        """The server's side of the only connection."""
+        (connection,) = self.state.connections
+        return connection
 
     @asynccontextmanager
     async def connected(self, *, receive_buffer: int | None = None) -> AsyncIterator[Client]:

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from typing import Any, TypeAlias
 
 import grpc
 
 from gateway.backends.grpc_link import GrpcLink
 from gateway.backends.oip import OipBackend
-
-Answer: TypeAlias = Callable[[bytes, "grpc.aio.ServicerContext[bytes, bytes]"], Awaitable[bytes]]
+from tests.backends.grpc_answers import Answer
 
 MAX_MESSAGE_BYTES = 8 * 1024 * 1024
 
@@ -51,23 +48,3 @@ async def backend_of(answers: Mapping[str, Answer]) -> AsyncIterator[OipBackend]
     """A backend called `pt`, before a server that has these methods only."""
     async with serving(answers) as address, backend_at(address) as backend:
         yield backend
-
-
-def always(answer: bytes) -> Answer:
-    """The same answer to everybody."""
-
-    async def method(_request: bytes, _context: Any) -> bytes:
-        await asyncio.sleep(0)
-        return answer
-
-    return method
-
-
-def refusing(code: grpc.StatusCode, text: str) -> Answer:
-    """The same error for everybody."""
-
-    async def method(_request: bytes, context: Any) -> bytes:
-        await context.abort(code, text)
-        raise AssertionError("abort raises")
-
-    return method

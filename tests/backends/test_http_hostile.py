@@ -25,6 +25,22 @@ def saying(said: bytes) -> Talk:
     return talk
 
 
+def once(*said: bytes) -> Talk:
+    """A server that answers one request with all of this and the end of the connection."""
+
+    async def talk(
+        reader: asyncio.StreamReader, writer: asyncio.StreamWriter, _number: int
+    ) -> None:
+        await reader.readuntil(END)
+        for piece in said:
+            writer.write(piece)
+            await writer.drain()
+        writer.write_eof()
+        await reader.read()
+
+    return talk
+
+
 @pytest.mark.parametrize("is_tls", [False, True])
 def test_a_refusal_before_the_body_is_sent_is_told(
     run: Run, pems: Certificates, *, is_tls: bool
@@ -117,19 +133,11 @@ def test_a_declared_length_over_the_limit_is_refused_at_once(run: Run) -> None:
 
 
 def test_a_body_without_an_end_is_refused(run: Run) -> None:
-    """As soon as it is over the limit."""
-
-    async def pour(
-        reader: asyncio.StreamReader, writer: asyncio.StreamWriter, _number: int
-    ) -> None:
-        await reader.readuntil(END)
-        writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
-        while True:
-            writer.write(LARGE)
-            await writer.drain()
+    """As soon as it is over the limit: there is more than any buffer on the way has room for."""
+    endless = [LARGE] * (8 * LIMIT // len(LARGE))
 
     async def story() -> None:
-        async with link_to(pour) as link:
+        async with link_to(once(b"HTTP/1.1 200 OK\r\n\r\n", *endless)) as link:
             with pytest.raises(BackendRefused):
                 await link.ask("POST", "/", soon())
 
@@ -139,17 +147,8 @@ def test_a_body_without_an_end_is_refused(run: Run) -> None:
 def test_a_body_that_ends_with_the_connection(run: Run) -> None:
     """HTTP/1.0 has no other end; one that breaks off with an error is none."""
 
-    async def talk(
-        reader: asyncio.StreamReader, writer: asyncio.StreamWriter, _number: int
-    ) -> None:
-        await reader.readuntil(END)
-        writer.write(b"HTTP/1.0 200 OK\r\n\r\n" + LARGE)
-        await writer.drain()
-        writer.write_eof()
-        await reader.read()
-
     async def story() -> None:
-        async with link_to(talk) as link:
+        async with link_to(once(b"HTTP/1.0 200 OK\r\n\r\n", LARGE)) as link:
             assert (await link.ask("POST", "/", soon())).body == LARGE
 
     run(story())

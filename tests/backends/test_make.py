@@ -19,8 +19,8 @@ from gateway.codecs import oip_proto
 from gateway.errors import BackendUnavailable
 from gateway.messages import ModelDescription
 from gateway.tensors import Signature, TensorSpec
+from tests.backends.grpc_answers import always
 from tests.backends.http_server import Certificates
-from tests.backends.oip_server import always
 
 METADATA = oip_proto.encode_model_metadata(
     ModelDescription(model="m", version="3", platform="", signatures={})

@@ -24,14 +24,8 @@ from gateway.errors import (
 from gateway.messages import Deadline, InferRequest, InferResponse
 from gateway.tensors import Tensor
 from tests.addresses import free_port
-from tests.backends.oip_server import (
-    MAX_MESSAGE_BYTES,
-    always,
-    backend_at,
-    backend_of,
-    refusing,
-    serving,
-)
+from tests.backends.grpc_answers import always, refusing
+from tests.backends.oip_server import MAX_MESSAGE_BYTES, backend_at, backend_of, serving
 
 BATCH = InferRequest(
     model="iris",

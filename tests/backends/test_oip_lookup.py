@@ -14,7 +14,8 @@ from gateway.codecs.oip_proto import IndexedModel
 from gateway.errors import BackendInvalid, BackendRefused, UnknownModel
 from gateway.messages import ModelDescription, VersionStatus
 from gateway.tensors import Signature, TensorSpec
-from tests.backends.oip_server import always, backend_of, refusing
+from tests.backends.grpc_answers import always, refusing
+from tests.backends.oip_server import backend_of
 
 X, Y = TensorSpec("x", "FP32", (-1, 4)), TensorSpec("y", "FP32", (-1, 3))
 DESCRIPTION = ModelDescription(

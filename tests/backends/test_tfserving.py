@@ -30,15 +30,8 @@ from gateway.messages import (
 )
 from gateway.tensors import Signature, Tensor, TensorSpec
 from tests.addresses import free_port
-from tests.backends.tfs_server import (
-    MAX_MESSAGE_BYTES,
-    Stuck,
-    always,
-    backend_of,
-    refusing,
-    run,
-    serving,
-)
+from tests.backends.grpc_answers import always, refusing
+from tests.backends.tfs_server import MAX_MESSAGE_BYTES, Stuck, backend_of, run, serving
 
 BATCH = InferRequest(
     model="iris",

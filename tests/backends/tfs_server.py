@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
-from typing import Any, TypeAlias
+from typing import Any
 
 import grpc
 
 from gateway.backends.grpc_link import GrpcLink
 from gateway.backends.tfserving import TfServingBackend
-
-Answer: TypeAlias = Callable[[bytes, Any], Awaitable[bytes]]
+from tests.backends.grpc_answers import Answer
 
 MAX_MESSAGE_BYTES = 8 * 1024 * 1024
 SERVICES = {
@@ -60,26 +59,6 @@ def run(story: Callable[[], Coroutine[Any, Any, None]]) -> None:
             await story()
 
     asyncio.run(bounded())
-
-
-def always(answer: bytes) -> Answer:
-    """The same answer to everybody."""
-
-    async def method(_request: bytes, _context: Any) -> bytes:
-        await asyncio.sleep(0)
-        return answer
-
-    return method
-
-
-def refusing(code: grpc.StatusCode, text: str) -> Answer:
-    """The same error for everybody."""
-
-    async def method(_request: bytes, context: Any) -> bytes:
-        await context.abort(code, text)
-        raise AssertionError("abort raises")
-
-    return method
 
 
 class Stuck:

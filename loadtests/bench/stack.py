@@ -20,7 +20,8 @@ grpc = "127.0.0.1:{grpc}"
 admin = "127.0.0.1:{admin}"
 [backends.torch]
 kind = "oip"
-address = "127.0.0.1:{backend}"
+protocol = "rest"
+address = "unix:{socket}"
 [models.iris]
 batching = {{ min_in_flight = 2, max_in_flight = 2 }}
 [models.iris.arms.torch]
@@ -56,11 +57,13 @@ def stack(scratch: Path) -> Iterator[Stack]:
     """The torch server with iris and minilm, and a gateway in front of it."""
     ports = {name: free_port() for name in ("rest", "grpc", "admin", "backend", "backend_rest")}
     config = scratch / "tandem.toml"
-    config.write_text(CONFIG.format(**ports))
+    path = scratch / "torch.sock"
+    config.write_text(CONFIG.format(**ports, socket=path))
     backend: list[str | Path] = [
         ROOT / ".venv-torch/bin/python", "-m", "serving.torch_server",
         "--model-store", ROOT / "model_store", "--models", "iris,minilm", "--threads", "1",
         "--rest", f"127.0.0.1:{ports['backend_rest']}", "--grpc", f"127.0.0.1:{ports['backend']}",
+        "--unix", path,
     ]  # fmt: skip
     gateway: list[str | Path] = [ROOT / ".venv/bin/tandem", "serve", config]
     with (

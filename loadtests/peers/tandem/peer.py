@@ -25,8 +25,7 @@ rest = "127.0.0.1:{rest}"
 grpc = "127.0.0.1:{grpc}"
 admin = "127.0.0.1:{admin}"
 [backends.served]
-kind = "{kind}"
-address = "127.0.0.1:{backend}"
+{backend}
 [models.{model}.arms.served]
 backend = "served"
 [models.{model}.batching]
@@ -41,8 +40,8 @@ min_length = 2
 """
 
 
-def gateway(start: Start, *, kind: str, port: int) -> Command:
-    """A gateway in front of one backend of this kind, whose gRPC is at `port`.
+def gateway(start: Start, backend: str) -> Command:
+    """A gateway in front of one backend, of which the lines of configuration are given.
 
     The settings are its batching's, but `buckets`, the bounds of lengths that share batches.
     """
@@ -56,8 +55,7 @@ def gateway(start: Start, *, kind: str, port: int) -> Command:
             rest=start.port,
             grpc=free_port(),
             admin=free_port(),
-            kind=kind,
-            backend=port,
+            backend=backend,
             batching=batching,
         )
         + ("" if buckets is None else _SEQUENCE.format(buckets=buckets))
@@ -66,15 +64,17 @@ def gateway(start: Start, *, kind: str, port: int) -> Command:
 
 
 def _commands(start: Start) -> Sequence[Command]:
-    grpc = free_port()
+    path = start.scratch / "torch.sock"
     torch: list[str | Path] = [
         ROOT / ".venv-torch" / "bin" / "python",
         "-m",
         "serving.torch_server",
     ]
-    torch += ["--model-store", ROOT / "model_store", "--models", start.model]
-    torch += ["--rest", f"127.0.0.1:{free_port()}", "--grpc", f"127.0.0.1:{grpc}"]
-    return [Command(torch), gateway(start, kind="oip", port=grpc)]
+    torch += ["--model-store", ROOT / "model_store", "--models", start.model, "--unix", path]
+    torch += ["--rest", f"127.0.0.1:{free_port()}", "--grpc", f"127.0.0.1:{free_port()}"]
+    # As the shipped tandem.toml asks it.
+    backend = f'kind = "oip"\nprotocol = "rest"\naddress = "unix:{path}"'
+    return [Command(torch), gateway(start, backend)]
 
 
 PEER = Peer(

@@ -74,7 +74,7 @@ def _alone(binary: Path, start: Start) -> Sequence[Command]:
 def _behind(binary: Path, start: Start) -> Sequence[Command]:
     grpc = free_port()
     argv = _serving(binary, start, grpc=grpc, rest=free_port())
-    return [Command(argv), gateway(start, kind="tfserving", port=grpc)]
+    return [Command(argv), gateway(start, f'kind = "tfserving"\naddress = "127.0.0.1:{grpc}"')]
 
 
 def _serving(binary: Path, start: Start, *, grpc: int, rest: int) -> list[str | Path]:

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import shlex
-import signal
 import sys
 import tempfile
 from importlib.metadata import version
@@ -28,9 +26,9 @@ from loadtests.open_loop import offer, post
 from loadtests.peers.forms import TFS
 from loadtests.peers.peer import Model
 from loadtests.peers.questions import Questions, questions
-from loadtests.results import Row, load, render, save
+from loadtests.results import Benchmark, Row
 
-NAME = "loadgen"
+BENCHMARK = Benchmark("loadgen", section)
 PATH = "/v1/models/{model}:predict"
 MODELS: tuple[Model, ...] = ("iris", "minilm")
 ARMS = ("torch", "tf")
@@ -42,10 +40,6 @@ PILOT = 2000  # queries at most, to learn where to begin
 def main() -> int:
     """Search; 1 if an answer was wrong."""
     arguments = _arguments()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # and stop what was started
-    if arguments.render:
-        render(NAME, section(load(NAME)))
-        return 0
     rows: list[Row] = []
     with tempfile.TemporaryDirectory() as folder, stack(Path(folder)) as address:
         for model in arguments.models:
@@ -63,11 +57,9 @@ def main() -> int:
                 )
                 rows += search.run()
     if arguments.save:
-        command = shlex.join(["python", "-m", "loadtests.bench_loadgen", *sys.argv[1:]])
         versions = {"mlcommons-loadgen": version("mlcommons-loadgen")}
         settings = {"seconds": arguments.seconds, "min queries": arguments.min_queries}
-        report = save(NAME, command=command, rows=rows, settings=settings, versions=versions)
-        render(NAME, section(report))
+        BENCHMARK.keep(rows, settings=settings, versions=versions)
     return 1 if any(row["wrong"] for row in rows) else 0
 
 
@@ -151,7 +143,7 @@ def _to_arm(request: bytes, arm: str) -> bytes:
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m loadtests.bench_loadgen", description=__doc__)
+    parser = BENCHMARK.parser(__doc__)
     parser.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS))
     parser.add_argument("--arms", nargs="+", choices=ARMS, default=list(ARMS))
     parser.add_argument("--seconds", type=float, default=10.0, help="of each run, at least")
@@ -162,9 +154,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--precision", type=float, default=0.05, help="0.05: to within 5 %%")
     parser.add_argument("--most", type=int, default=9, help="runs for each model and arm")
     parser.add_argument("--tokens", type=int, default=32, help="of each sentence, padded to that")
-    parser.add_argument("--save", action="store_true", help="write results/ and the manual")
-    parser.add_argument("--render", action="store_true", help="only the manual, from results/")
-    return parser.parse_args()
+    return BENCHMARK.begin(parser)
 
 
 if __name__ == "__main__":

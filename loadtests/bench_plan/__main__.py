@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import shlex
 import subprocess
 import sys
 import tempfile
@@ -25,9 +24,9 @@ from loadtests.bench_plan.curve import measure
 from loadtests.bench_plan.section import line, section, targets
 from loadtests.bench_plan.stack import Pace, stack
 from loadtests.open_loop import offer, poisson
-from loadtests.results import Row, load, render, save
+from loadtests.results import Benchmark, Row
 
-NAME = "plan"
+BENCHMARK = Benchmark("plan", section)
 MAX_BATCH_ROWS = 32
 SIZES = [1, 2, 4, 8, 16, 32]
 WARM_RATIO = 0.1  # of each run, not counted, as in the simulation
@@ -36,9 +35,6 @@ WARM_RATIO = 0.1  # of each run, not counted, as in the simulation
 def main() -> int:
     """Run, print, and save if asked to."""
     arguments = _arguments()
-    if arguments.render:
-        render(NAME, section(load(NAME)))
-        return 0
     if len(os.sched_getaffinity(0)) < 2:  # noqa: PLR2004 - one for the gateway, one for the backend
         sys.exit("two cores are needed: one for the gateway, one for the backend")
     rows = list(_rows(arguments))
@@ -46,18 +42,14 @@ def main() -> int:
     for target in reached:
         print(target.verdict)
     if arguments.save:
-        command = shlex.join(["python", "-m", "loadtests.bench_plan", *sys.argv[1:]])
         settings = {"max_batch_rows": MAX_BATCH_ROWS, "seconds": arguments.seconds}
         settings |= {"paced: ms of a batch": arguments.fixed_ms, "and of a row": arguments.row_ms}
-        render(
-            NAME,
-            section(save(NAME, command=command, rows=rows, targets=reached, settings=settings)),
-        )
+        BENCHMARK.keep(rows, targets=reached, settings=settings)
     return 0
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m loadtests.bench_plan", description=__doc__)
+    parser = BENCHMARK.parser(__doc__)
     parser.add_argument(
         "--backends", nargs="+", choices=BACKENDS, default=["paced", "minilm"], metavar="NAME"
     )
@@ -69,9 +61,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--curve-seconds", type=float, default=6.0, help="of measuring the curve")
     parser.add_argument("--fixed-ms", type=float, default=5.0, help="of a batch, by paced")
     parser.add_argument("--row-ms", type=float, default=0.5, help="more for each row, by paced")
-    parser.add_argument("--save", action="store_true", help="write results/ and the manual")
-    parser.add_argument("--render", action="store_true", help="only the manual, from results/")
-    return parser.parse_args()
+    return BENCHMARK.begin(parser)
 
 
 def _rows(arguments: argparse.Namespace) -> Iterator[Row]:

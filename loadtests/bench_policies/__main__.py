@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import shlex
-import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -24,30 +22,24 @@ from loadtests.bench_policies.policies import POLICIES
 from loadtests.bench_policies.section import section, targets
 from loadtests.open_loop import poisson
 from loadtests.peers.questions import questions
-from loadtests.results import Row, load, render, save
+from loadtests.results import Benchmark, Row
 
-NAME = "policies"
+BENCHMARK = Benchmark("policies", section)
 WARM_RATIO = 0.2
 
 
 def main() -> int:
     """Run; 1 if an answer was wrong."""
     arguments = _arguments()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # and stop what was started
-    if arguments.render:
-        render(NAME, section(load(NAME)))
-        return 0
     with tempfile.TemporaryDirectory() as folder, torch_server(Path(folder)) as address:
         rows = asyncio.run(_measured(address, arguments))
     reached = targets(rows)
     for target in reached:
         print(target.verdict)
     if arguments.save:
-        command = shlex.join(["python", "-m", "loadtests.bench_policies", *sys.argv[1:]])
         names = ("rounds", "seconds", "max_batch_rows", "wait_ms", "tokens")
         settings = {name: getattr(arguments, name) for name in names}
-        report = save(NAME, command=command, rows=rows, targets=reached, settings=settings)
-        render(NAME, section(report))
+        BENCHMARK.keep(rows, targets=reached, settings=settings)
     return 1 if any(row["wrong"] for row in rows) else 0
 
 
@@ -105,7 +97,7 @@ def _line(row: Row) -> str:
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m loadtests.bench_policies", description=__doc__)
+    parser = BENCHMARK.parser(__doc__)
     parser.add_argument("--policies", nargs="+", choices=POLICIES, default=list(POLICIES))
     parser.add_argument("--loads", nargs="+", type=float, default=[0.25, 0.5, 0.8, 0.9])
     parser.add_argument("--seconds", type=float, default=10.0, help="of each run")
@@ -113,9 +105,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--max-batch-rows", type=int, default=16)
     parser.add_argument("--wait-ms", type=float, default=10.0, help="what the others wait")
     parser.add_argument("--tokens", type=int, default=16, help="of each sentence, padded to that")
-    parser.add_argument("--save", action="store_true", help="write results/ and the manual")
-    parser.add_argument("--render", action="store_true", help="only the manual, from results/")
-    return parser.parse_args()
+    return BENCHMARK.begin(parser)
 
 
 if __name__ == "__main__":

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import shlex
-import signal
 import sys
 import tempfile
 from importlib.metadata import version
@@ -19,18 +17,14 @@ from loadtests.bench_stages.load import ASKED
 from loadtests.bench_stages.rounds import ALL, one_round
 from loadtests.bench_stages.section import NOW, as_before, section
 from loadtests.bench_wire.load import Loader
-from loadtests.results import FOLDER, Row, load, render, save
+from loadtests.results import FOLDER, Benchmark, Row, load
 
-NAME = "stages"
+BENCHMARK = Benchmark("stages", section)
 
 
 def main() -> int:
     """Run; 1 if an answer was an error, and then nothing is saved."""
     arguments = _arguments()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # and stop what was started
-    if arguments.render:
-        render(NAME, section(load(NAME)))
-        return 0
     if len(os.sched_getaffinity(0)) < 2:  # noqa: PLR2004  # one for the gateway, one for the rest
         sys.exit("two cores are needed: one for the gateway, one for everything else")
     with tempfile.TemporaryDirectory() as folder, stack(Path(folder)) as served:
@@ -69,26 +63,22 @@ def _line(row: Row) -> str:
 def _save(rows: list[Row], arguments: argparse.Namespace) -> None:
     names = ("rounds", "seconds", "callers", "rate")
     settings = {name: getattr(arguments, name) for name in names}
-    if (FOLDER / f"{NAME}.json").exists():
-        last = load(NAME)
+    if (FOLDER / f"{BENCHMARK.name}.json").exists():
+        last = load(BENCHMARK.name)
         rows = [*rows, *as_before(last)]
         settings["before"] = f"commit `{last.commit}`, {last.taken[:10]}"
-    command = shlex.join(["python", "-m", "loadtests.bench_stages", *sys.argv[1:]])
     versions = {"py-spy": version("py-spy")}
-    report = save(NAME, command=command, rows=rows, settings=settings, versions=versions)
-    render(NAME, section(report))
+    BENCHMARK.keep(rows, settings=settings, versions=versions)
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m loadtests.bench_stages", description=__doc__)
+    parser = BENCHMARK.parser(__doc__)
     parser.add_argument("--wires", nargs="+", choices=ASKED, default=list(ASKED))
     parser.add_argument("--callers", type=int, default=64)
     parser.add_argument("--seconds", type=int, default=15, help="of each measurement")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--rate", type=int, default=20, help="stacks a second")
-    parser.add_argument("--save", action="store_true", help="write results/ and the manual")
-    parser.add_argument("--render", action="store_true", help="only the manual, from results/")
-    return parser.parse_args()
+    return BENCHMARK.begin(parser)
 
 
 if __name__ == "__main__":

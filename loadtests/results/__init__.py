@@ -19,18 +19,22 @@ A benchmark measures, saves, and renders its section; without the measuring, the
 The marks are `<!-- results: overload -->` and `<!-- end of results: overload -->`, each on a line of its own; the
 benchmark's author writes them once, where the section belongs.
 
+`Benchmark` is the command line around all that.
+
 Rules:
 - Rows hold every round, not medians: what is derived is derived by `section`, again each time.
 - What was not measured is None, never 0: a missed target and an unmeasured one differ.
 - A short try is printed, not saved.
 """
 
+from loadtests.results.command import Benchmark
 from loadtests.results.manual import MANUAL, provenance, render, rendered, table, targets_table
 from loadtests.results.record import FOLDER, Report, Row, Target, load, save
 
 __all__ = [
     "FOLDER",
     "MANUAL",
+    "Benchmark",
     "Report",
     "Row",
     "Target",

@@ -12,7 +12,7 @@ from typing import Literal, TypeAlias
 
 from loadtests.results import machine
 
-__all__ = ["FOLDER", "Report", "Row", "Target", "load", "save"]
+__all__ = ["FOLDER", "Report", "Row", "Target", "Value", "load", "save"]
 
 FOLDER = Path(__file__).resolve().parent
 

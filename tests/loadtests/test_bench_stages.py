@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loadtests.bench.processes import ROOT, running
-from loadtests.bench_stages.__main__ import NAME
+from loadtests.bench_stages.__main__ import BENCHMARK
 from loadtests.bench_stages.profiler import cpu_s_of_threads, spent, watched
 from loadtests.bench_stages.rounds import ALL
 from loadtests.bench_stages.section import as_before, section
@@ -236,7 +236,7 @@ def rows(us: float) -> list[Row]:
 
 def report(rows: list[Row]) -> Report:
     return Report(
-        name=NAME,
+        name=BENCHMARK.name,
         taken="2026-01-01T00:00:00+00:00",
         commit="abc",
         command="c",
@@ -265,6 +265,10 @@ def test_only_one_run_is_kept() -> None:
 
 
 def test_the_manual_says_what_was_saved() -> None:
-    saved = (FOLDER / f"{NAME}.json").exists()
-    wanted = section(load(NAME)) if saved else "Not taken yet: `make bench-stages ARGS=--save`."
-    assert rendered(NAME) == wanted
+    saved = (FOLDER / f"{BENCHMARK.name}.json").exists()
+    wanted = (
+        section(load(BENCHMARK.name))
+        if saved
+        else "Not taken yet: `make bench-stages ARGS=--save`."
+    )
+    assert rendered(BENCHMARK.name) == wanted

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loadtests.results import (
+    Benchmark,
     Row,
     Target,
     load,
@@ -41,6 +43,26 @@ def test_a_report_is_read_as_it_was_saved(tmp_path: Path) -> None:
     assert saved.machine["cores"]
     assert "peer 1.2" in provenance(saved)
     assert saved.commit in provenance(saved)
+
+
+def test_a_benchmark_keeps_its_rows_and_renders_them_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the command line that brings them about again."""
+    manual = tmp_path / "README.md"
+    marks = "<!-- results: try -->\n<!-- end of results: try -->\n"
+    benchmark = Benchmark("try", lambda report: f"`{report.command}`", tmp_path, manual)
+    manual.write_text(marks)
+    monkeypatch.setattr(sys, "argv", ["try", "--save", "--seconds", "5"])
+    benchmark.keep([{"x": 1}])
+    told = rendered("try", manual=manual)
+    assert told == "`python -m loadtests.bench_try --save --seconds 5`"
+    manual.write_text(marks)
+    monkeypatch.setattr(sys, "argv", ["try", "--render"])
+    with pytest.raises(SystemExit) as ended:
+        benchmark.begin(benchmark.parser(None))
+    assert ended.value.code == 0
+    assert rendered("try", manual=manual) == told
 
 
 @given(value=NUMBERS)

@@ -21,7 +21,8 @@ from loadtests.bench_loadgen.section import section
 from loadtests.open_loop import Answer, post
 from loadtests.peers.forms import TFS
 from loadtests.peers.questions import Questions
-from loadtests.results import Report, Row
+from loadtests.results import Row
+from tests.loadtests.reports import report
 
 
 class TestSearch:
@@ -167,15 +168,6 @@ def row(rate: float, *, is_valid: bool) -> Row:
 
 def test_the_section_tells_the_highest_valid_rate_and_what_stopped_it() -> None:
     rows = [row(100, is_valid=True), row(400, is_valid=False), row(200, is_valid=True)]
-    report = Report(
-        name="loadgen",
-        taken="2026-01-01T00:00:00+00:00",
-        commit="abc",
-        command="c",
-        machine={"cores": 2, "processor": "p", "memory_gib": 1, "system": "s", "python": "p"},
-        versions={},
-        rows=[*rows, {**row(5, is_valid=False), "arm": "torch"}],
-    )
-    text = section(report)
+    text = section(report([*rows, {**row(5, is_valid=False), "arm": "torch"}]))
     assert "| iris | tf | 20 | 200 | 1.0 | 19.0 | 400 (p99 over the bound) |" in text
     assert "| iris | torch | 20 | none | – | – | 5 (p99 over the bound) |" in text

@@ -12,7 +12,8 @@ from loadtests.bench_overload.load import surge, timed
 from loadtests.bench_overload.section import section
 from loadtests.bench_overload.targets import targets
 from loadtests.open_loop import Answer, Offered, post
-from loadtests.results import Report, Row
+from loadtests.results import Row
+from tests.loadtests.reports import report
 
 DEADLINE_S = 0.5
 SENT = st.tuples(
@@ -127,17 +128,7 @@ def test_the_targets_are_of_tandem_alone() -> None:
 
 
 def test_the_section_has_a_line_for_each_load_and_each_surge() -> None:
-    report = Report(
-        name="overload",
-        taken="2026-01-01T00:00:00+00:00",
-        commit="abc",
-        command="c",
-        machine={"cores": 2, "processor": "p", "memory_gib": 1, "system": "s", "python": "p"},
-        versions={},
-        rows=ROWS,
-        targets=targets(ROWS, DEADLINE_S),
-    )
-    text = section(report)
+    text = section(report(ROWS, targets(ROWS, DEADLINE_S)))
     assert "| Tandem | 1.5× | 150 | 95 | 0.95 |" in text
     assert "| mosec | 3 | not while it was watched |" in text
     assert "**missed by 11 %**" in text

@@ -12,9 +12,10 @@ from gateway.cli.plan_inputs import from_file
 from loadtests.bench_plan.asked import BACKENDS, Asked
 from loadtests.bench_plan.curve import measure
 from loadtests.bench_plan.section import line, off_by, section, targets
-from loadtests.results import Report, Row
+from loadtests.results import Row
 from tests.fakes.arithmetic import Arithmetic
 from tests.fakes.gateways import running
+from tests.loadtests.reports import report
 
 
 def row(
@@ -64,17 +65,7 @@ def test_what_was_not_measured_is_neither_met_nor_missed() -> None:
 def test_the_section_has_every_round() -> None:
     """And marks those in which the generator was late."""
     rows = (row(), row(load=0.85, valid=False))
-    report = Report(
-        name="plan",
-        taken="2026-01-01T00:00:00+00:00",
-        commit="abc",
-        command="python -m loadtests.bench_plan",
-        machine={"cores": 2, "processor": "x", "memory_gib": 1.0, "system": "s", "python": "p"},
-        versions={},
-        targets=tuple(targets(rows)),
-        rows=rows,
-    )
-    text = section(report)
+    text = section(report(rows, targets(rows)))
     assert "| paced | 50 % | 800 | 10.0 | 10.0 | +0 % |" in text
     assert "| paced | 85 % (generator late) |" in text
     assert "≤ 0.35" in text

@@ -10,7 +10,8 @@ import pytest
 from loadtests.bench_policies.drive import drive
 from loadtests.bench_policies.policies import OURS, POLICIES, TITLES
 from loadtests.bench_policies.section import section, targets
-from loadtests.results import Report, Row
+from loadtests.results import Row
+from tests.loadtests.reports import report
 
 MAX_ROWS = 4
 
@@ -75,17 +76,7 @@ def test_the_targets_compare_medians_with_the_best_other() -> None:
 
 
 def test_the_section_has_a_line_for_each_policy_that_was_measured() -> None:
-    report = Report(
-        name="policies",
-        taken="2026-01-01T00:00:00+00:00",
-        commit="abc",
-        command="c",
-        machine={"cores": 2, "processor": "p", "memory_gib": 1, "system": "s", "python": "p"},
-        versions={},
-        rows=ROWS,
-        targets=targets(ROWS),
-    )
-    text = section(report)
+    text = section(report(ROWS, targets(ROWS)))
     assert f"| {TITLES[OURS]} | 12.0 / 25.0 |" in text
     assert TITLES["form-early"] in text
     assert TITLES["oldest-waits"] not in text

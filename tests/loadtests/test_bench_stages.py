@@ -21,7 +21,8 @@ from loadtests.bench_stages.rounds import ALL
 from loadtests.bench_stages.section import as_before, section
 from loadtests.bench_stages.stacks import Sampled, read, shared_out
 from loadtests.bench_stages.stages import PASSED_OVER, RULES, STAGES, Frame, Stage, stage_of
-from loadtests.results import FOLDER, Report, Row, load, rendered
+from loadtests.results import FOLDER, Row, load, rendered
+from tests.loadtests.reports import report
 
 # -- which stage ----------------------------------------------------------------------------------
 
@@ -232,18 +233,6 @@ def rows(us: float) -> list[Row]:
              "profiled_us": 70.0, "profiled_per_s": 12_000.0, "stacks": 500, "errors": 0}
         )  # fmt: skip
     return found
-
-
-def report(rows: list[Row]) -> Report:
-    return Report(
-        name=BENCHMARK.name,
-        taken="2026-01-01T00:00:00+00:00",
-        commit="abc",
-        command="c",
-        machine={"cores": 2, "processor": "p", "memory_gib": 1, "system": "s", "python": "p"},
-        versions={},
-        rows=rows,
-    )
 
 
 def test_the_section_puts_the_run_before_beside_this_one() -> None:

@@ -1,8 +1,8 @@
 """Can a request still be answered in time?
 
 Pure. The prediction is: when a slot frees, then the batches ahead of it one after another in all slots, then its
-own with all that will be in it by then, each by what batches of its kind usually take of late; a tenth of the time that a
-request has is kept in hand. Where nothing is known nothing is refused, and of a kind of which nothing was heard for a second
+own with all that will be in it by then, each by what batches of its kind usually take of late; a fifth of the time that a
+request has is kept in hand where it has to wait, because who joins its batch later makes that slower. Where nothing is known nothing is refused, and of a kind of which nothing was heard for a second
 one request is let through, to find out whether what is known still holds: a model that was slow once might else be
 refused every request, and so never be seen to be fast again.
 """
@@ -25,8 +25,9 @@ __all__ = ["MARGIN_RATIO", "Admission"]
 T = TypeVar("T")
 
 _LEAST_RATIO = 0.3
+_NEXT_RATIO = 7 / 8
 _TRIAL_S = 1.0
-MARGIN_RATIO = 0.9  # what is predicted is a median: half take longer
+MARGIN_RATIO = 0.8  # what is predicted is a median: half take longer
 
 
 class Admission(Generic[T]):
@@ -62,8 +63,9 @@ class Admission(Generic[T]):
             return
         ahead, before_s, own_rows = self._before(entry, rows, latency)
         own_s = latency.usual_s(now, own_rows) or 0.0
-        needs_s = self._free_in_s(now, flights) + before_s + own_s
-        if max(needs_s / MARGIN_RATIO, alone_s) <= has_s:
+        waits_s = self._free_in_s(now, flights) + before_s
+        needs_s = waits_s + own_s
+        if max(needs_s / (MARGIN_RATIO if waits_s else 1.0), alone_s) <= has_s:
             return
         if now - latency.heard_at >= _TRIAL_S:
             latency.heard_at, entry.is_trial = now, True
@@ -96,13 +98,13 @@ class Admission(Generic[T]):
         return ahead_all, busy_s / slots, int(min(own_ahead + rows, most))
 
     def needed_s(self, line: Line[T], now: float) -> float:
-        """How long the next batch of a line takes at least, in seconds; 0 where the line has time, or can be made to.
+        """How long the next batch of a line usually takes, in seconds; 0 where the line has time, or can be made to.
 
         It can where few have too little, and a smaller batch would answer these in time. Where many have, small
         batches would in the end make everybody late.
         """
         planned = min(line.rows, self._most)
-        needed_s = line.latency.least_s(now, planned)
+        needed_s = line.latency.usual_s(now, planned) or 0.0
         late_rows = sum([_rows_until(line, o, now + needed_s) for o in line.order.values()])
         if late_rows <= _LEAST_RATIO * planned and self.rows_in_time(line, now) < planned:
             return 0.0
@@ -117,9 +119,9 @@ class Admission(Generic[T]):
         soonest = min([head[0] for order in line.order.values() if (head := order.first())])
         rows = planned = min(line.rows, self._most)
         while rows > _LEAST_RATIO * planned:
-            if (line.latency.usual_s(now, rows) or 0.0) <= soonest - now:
+            if (line.latency.usual_s(now, rows) or 0.0) <= MARGIN_RATIO * (soonest - now):
                 return rows
-            rows = rows * 3 // 4
+            rows = int(rows * _NEXT_RATIO)
         return self._most
 
     def _free_in_s(self, now: float, flights: Iterable[Batch[T]]) -> float:

@@ -17,7 +17,7 @@ def why_expired(entry: Entry[Caller], now: float) -> str:
     if entry.needed_s:
         return (
             f"given up after {waited_s:.3f} s in the queue: its deadline is in {entry.deadline - now:.3f} s,"
-            f" and its batch would take at least {entry.needed_s:.3f} s"
+            f" and its batch would take about {entry.needed_s:.3f} s"
         )
     if entry.batch is None:
         where = f"in the queue, {entry.slot.rows_ahead} rows were ahead of it"

@@ -4,7 +4,7 @@ Learned from the batches that were answered, one curve for each kind of request:
 same shapes but for their rows. Pure: `now` is an argument, in seconds.
 
 How it works. Answers are kept by the power of two that their rows come up to, the latest `_KEPT` of each. What is
-usual is their median, so one slow outlier moves it by one rank; what is least is their minimum. One or two answers say
+usual is their median, so one slow outlier moves it by one rank. One or two answers say
 nothing yet: a model's first batch is often its slowest by far. Between two powers
 it is interpolated by rows, and it never falls with more rows, because that would be noise. Above the largest that
 was seen it is the largest. A power that was not seen for `_FORGET_S` is forgotten, and with it whatever made it slow:
@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable
 
 __all__ = ["Latency"]
 
@@ -48,11 +47,11 @@ class _Power:
     def is_known(self, now: float) -> bool:
         return now < self._fresh_until and len(self._answers) >= _ENOUGH
 
-    def point(self, rank: Callable[[int], int]) -> tuple[float, float]:
-        """The mean of the rows, and the seconds at one place in the order of their answers."""
+    def point(self) -> tuple[float, float]:
+        """The mean of the rows, and the median of the seconds."""
         answers = sorted(self._answers)
         rows = sum([rows for _, rows in answers]) / len(answers)
-        return rows, answers[rank(len(answers))][0]
+        return rows, answers[len(answers) // 2][0]
 
 
 class Latency:
@@ -85,23 +84,19 @@ class Latency:
 
     def usual_s(self, now: float, rows: int) -> float | None:
         """What half of such batches take at most, in seconds; None while nothing is known."""
-        return _at(self._curve(now, lambda count: count // 2), rows)
-
-    def least_s(self, now: float, rows: int) -> float:
-        """What no such batch was faster than lately, in seconds; 0 while nothing is known."""
-        return _at(self._curve(now, lambda _count: 0), rows) or 0.0
+        return _at(self._curve(now), rows)
 
     def spared_s(self, now: float, rows: int) -> float:
         """How much longer a batch of one row and one of the others take than one of so many, in seconds.
 
         0 while nothing is known.
         """
-        curve = self._curve(now, lambda count: count // 2)
+        curve = self._curve(now)
         one, others, all_s = [_at(curve, count) or 0.0 for count in (1, rows - 1, rows)]
         return one + others - all_s
 
-    def _curve(self, now: float, rank: Callable[[int], int]) -> list[tuple[float, float]]:
-        return [power.point(rank) for power in self._powers.values() if power.is_known(now)]
+    def _curve(self, now: float) -> list[tuple[float, float]]:
+        return [power.point() for power in self._powers.values() if power.is_known(now)]
 
 
 def _at(curve: list[tuple[float, float]], rows: int) -> float | None:

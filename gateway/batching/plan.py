@@ -122,8 +122,8 @@ class Plan(Generic[T]):
     def take(self, now: float) -> Batch[T] | None:
         """Form the next batch and give it a slot; None if no slot is free or no line is ready.
 
-        Never takes a request whose deadline is `now` or earlier, nor one that cannot make its deadline even
-        in the fastest batch of late: the next `expire` returns them.
+        Never takes a request whose deadline is `now` or earlier, nor one that would be late if its batch
+        took as long as such batches usually do: the next `expire` returns them.
         """
         self._sweep(now)
         if not self.slots.has_room:

@@ -1,4 +1,4 @@
-"""Latency: what a batch of so many rows usually takes, and what it took at least."""
+"""Latency: what a batch of so many rows usually takes."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ def _learned(*answers: tuple[int, float], times: int = 3) -> Latency:
 
 
 def test_nothing_is_known_before_the_first_answer() -> None:
-    assert (Latency().usual_s(0.0, 1), Latency().least_s(0.0, 1)) == (None, 0.0)
+    assert Latency().usual_s(0.0, 1) is None
 
 
 def test_one_answer_and_two_say_nothing_yet() -> None:
     latency = _learned((1, 9.0), times=2)
-    assert (latency.usual_s(0.0, 1), latency.least_s(0.0, 1)) == (None, 0.0)
+    assert latency.usual_s(0.0, 1) is None
 
 
-def test_usual_is_the_median_and_least_the_minimum() -> None:
+def test_usual_is_the_median() -> None:
     latency = _learned((1, 3.0), (1, 1.0), (1, 2.0), times=1)
-    assert (latency.usual_s(0.0, 1), latency.least_s(0.0, 1)) == (2.0, 1.0)
+    assert latency.usual_s(0.0, 1) == 2.0
 
 
 def test_one_slow_outlier_changes_next_to_nothing() -> None:
@@ -69,13 +69,11 @@ def test_more_rows_never_take_less() -> None:
 def test_it_lies_within_what_was_seen_and_grows_with_rows(answers: list[tuple[int, float]]) -> None:
     latency = _learned(*answers)
     usual = [latency.usual_s(0.0, rows) or 0.0 for rows in range(1, 310)]
-    least = [latency.least_s(0.0, rows) for rows in range(1, 310)]
     seen = [seconds for _, seconds in answers]
     # An interpolation may be off by a rounding error.
-    assert min(seen) <= least[0] * (1 + 1e-9)
+    assert min(seen) <= min(usual) * (1 + 1e-9)
     assert max(usual) <= max(seen) * (1 + 1e-9)
     assert all(a <= b * (1 + 1e-9) for a, b in itertools.pairwise(usual))
-    assert all(a <= b * (1 + 1e-9) for a, b in zip(least, usual, strict=True))
 
 
 def test_what_was_not_seen_for_half_a_minute_is_forgotten() -> None:

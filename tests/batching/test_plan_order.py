@@ -164,7 +164,19 @@ def test_a_request_behind_too_many_others_is_refused_at_once() -> None:
         desk.offer(at=0.2, deadline=4.3, priority=LOW)
     assert "the answer would come in about 3.800 s" in caught.value.message
     assert "9 rows go before it, and 1 batches are at the backend" in caught.value.message
-    assert caught.value.retry_after_s == pytest.approx(3.8 - 0.9 * 4.1)
+    assert caught.value.retry_after_s == pytest.approx(3.8 - 0.8 * 4.1)
+
+
+def test_a_fifth_of_the_time_is_kept_in_hand_where_there_is_a_wait_and_none_where_there_is_none() -> (
+    None
+):
+    desk = Desk(BatchLimits(max_batch_rows=1, max_queued_rows=9))
+    desk.learn(1.0)
+    desk.offer(deadline=1.0)
+    assert desk.take()
+    with pytest.raises(WouldBeLate):
+        desk.offer(deadline=2.4)
+    desk.offer(deadline=2.5)
 
 
 def test_what_has_more_time_is_not_ahead() -> None:
@@ -185,18 +197,19 @@ def _learned(desk: Desk, *answers: tuple[int, float]) -> None:
 
 
 def test_a_batch_is_smaller_where_its_first_would_be_late_in_a_full_one() -> None:
-    """8 rows usually take 2 s, 4 take 1 s, and the first has 1.6 s: 6 rows."""
+    """8 rows usually take 2 s, 4 take 1 s, and the first has 1.9 s, a fifth of it in hand: 6 rows."""
     desk = Desk(BatchLimits(max_batch_rows=8))
     _learned(desk, (4, 1.0), (8, 2.0))
-    sent = [desk.offer(deadline=1.6 if number == 0 else 99.0) for number in range(8)]
+    sent = [desk.offer(deadline=1.9 if number == 0 else 99.0) for number in range(8)]
     assert desk.take() == sent[:6]
 
 
-def test_a_batch_stays_full_where_its_first_could_only_make_it_in_a_tiny_one() -> None:
+def test_who_could_only_make_it_in_a_tiny_batch_is_left_out_of_a_full_one() -> None:
     desk = Desk(BatchLimits(max_batch_rows=8))
     _learned(desk, (1, 0.1), (8, 2.0))
     sent = [desk.offer(deadline=0.55 if number == 0 else 99.0) for number in range(8)]
-    assert desk.take() == sent
+    assert desk.take() == sent[1:]
+    assert [entry.id for entry in desk.plan.expire(0.0)] == sent[:1]
 
 
 def test_one_that_has_little_time_takes_a_small_batch_and_is_not_given_up() -> None:
@@ -237,7 +250,7 @@ def test_a_batch_that_is_given_up_early_teaches_nothing() -> None:
 
 
 def test_who_is_late_when_its_batch_would_leave_is_left_out() -> None:
-    """Two have 1 s left, and no batch lately took less than 2: the third goes without them."""
+    """Two have 1 s left, and half of the batches lately took 2 or more: the third goes without them."""
     desk = Desk(BatchLimits(max_batch_rows=4, max_in_flight=1))
     desk.offer()
     batch = taken(desk.plan.take(0.0))

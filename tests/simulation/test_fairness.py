@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from heapq import merge
@@ -15,7 +16,7 @@ from gateway.batching.entry import HIGH, LOW, NORMAL, Batch
 from gateway.batching.plan import Plan
 from gateway.simulation.arrivals import Mix, OpenLoop, poisson
 from gateway.simulation.backend import Backend
-from gateway.simulation.curve import LatencyCurve, Point
+from gateway.simulation.curve import LatencyCurve, Point, noisy
 from gateway.simulation.driver import Simulation
 from gateway.simulation.requests import Arrival, Ended, Request
 from gateway.simulation.summary import latencies_s, percentile
@@ -71,6 +72,26 @@ def test_overload_is_refused_at_once_and_the_accepted_make_their_deadlines() -> 
     accepted = [end for end in ended if end.outcome != "refused"]
     assert goodput > 0.9 * 1524
     assert sum(end.outcome == "expired" for end in accepted) < 0.02 * len(accepted)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("load", [1.5, 2.0, 3.0])
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_a_slow_model_whose_times_vary_spends_them_on_answers_in_time(
+    load: float, seed: int
+) -> None:
+    """A serial backend with batches of 68 ms, give or take 12 %, before which a second slot is tried in vain."""
+    model = LatencyCurve([Point(1, 0.012), Point(8, 0.068)])
+    plan: Plan[Request] = Plan(BatchLimits(max_batch_rows=8, min_in_flight=1, max_in_flight=4))
+    backend = Backend(noisy(model, 0.12, Random(seed)))
+    simulation: Simulation[Batch[Request]] = Simulation(plan, backend, max_batch_rows=8)
+    capacity = 8 / 0.068
+    callers = of_class(load * capacity, Mix(timeout_s=0.5), seed)
+    ended = [end for end in simulation.run(OpenLoop(callers)) if end.arrival.at > 1.5]
+    outcomes = Counter(end.outcome for end in ended)
+    in_time = (_SECONDS - 1.5) * capacity
+    assert outcomes["answered"] > 0.92 * in_time
+    assert outcomes["expired"] < 0.12 * in_time
 
 
 @pytest.mark.slow

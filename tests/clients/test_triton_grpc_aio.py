@@ -70,7 +70,7 @@ def test_requests_of_one_stream_share_batches(tmp_path: Path) -> None:
         async def questions() -> AsyncIterator[dict[str, Any]]:
             for i in range(9):
                 yield {"model_name": "floats", "inputs": [asked(X + i)], "request_id": str(i)}
-            await gate.arrived.wait()
+            await gate.reached()
             await until(lambda: stack.count("tandem_queued_rows", model="floats") == 8)
             gate.opened.set()
 
@@ -97,7 +97,7 @@ def test_a_stream_whose_client_leaves_leaves_nothing_behind(tmp_path: Path) -> N
         stream = client.stream_infer(questions())
         async with asyncio.TaskGroup() as group:
             reading = group.create_task(anext(stream))
-            await gate.arrived.wait()
+            await gate.reached()
             stream.cancel()
             reading.cancel()
         await until(lambda: stack.gateway.pipeline.in_flight == 0)

@@ -11,20 +11,17 @@ import httpx
 import pytest
 
 from gateway.lifecycle import State
+from tests.fakes import gateways
 from tests.fakes.arithmetic import Arithmetic, Gate, serving
-from tests.fakes.gateways import MODELS, Stack, running, until
+from tests.fakes.gateways import MODELS, Stack, until
 
 PATH = "/v1/models/floats:predict"
 ROW = {"instances": [[1, 2, 3, 4]]}
 
 
 def against(path: Path, scenario: Callable[[Stack], Awaitable[None]], models: str = MODELS) -> None:
-    async def run() -> None:
-        backends = {"tf": Arithmetic(), "torch": Arithmetic(offset=1.0)}
-        async with running(path / "tandem.toml", models=models, backends=backends) as stack:
-            await scenario(stack)
-
-    asyncio.run(run())
+    backends = {"tf": Arithmetic(), "torch": Arithmetic(offset=1.0)}
+    gateways.against(path, scenario, models=models, backends=backends)
 
 
 async def arms_seen(stack: Stack) -> set[str]:
@@ -45,7 +42,7 @@ async def one_in_flight_and_four_queued(
         return group.create_task(stack.rest.post(path, json={"instances": [[n]]}))
 
     asked = [ask(0)]
-    await gate.arrived.wait()
+    await gate.reached()
     asked += [ask(n) for n in range(1, 5)]
     await until(lambda: stack.count("tandem_queued_rows", model="tokens") == 4)
     return asked

@@ -12,8 +12,9 @@ import pytest
 
 from gateway.control.source import parse
 from tests.control.sound import SOUND, problems
+from tests.fakes import gateways
 from tests.fakes.arithmetic import Gate
-from tests.fakes.gateways import Stack, running, until
+from tests.fakes.gateways import Stack, until
 
 MODELS = """
 [models.masked]
@@ -31,11 +32,7 @@ PATH = "/v1/models/masked:predict"
 
 
 def against(path: Path, scenario: Callable[[Stack], Awaitable[None]], models: str = MODELS) -> None:
-    async def run() -> None:
-        async with running(path / "tandem.toml", models=models) as stack:
-            await scenario(stack)
-
-    asyncio.run(run())
+    gateways.against(path, scenario, models=models)
 
 
 def body(*ids: int, mask: tuple[int, ...] | None = None) -> dict[str, dict[str, list[list[int]]]]:
@@ -51,7 +48,7 @@ async def asked_while_busy(stack: Stack, *requests: tuple[int, ...]) -> list[htt
     stack.backends["tf"].fault = gate = Gate()
     async with asyncio.TaskGroup() as group:
         group.create_task(stack.rest.post(PATH, json=body(1)))
-        await gate.arrived.wait()
+        await gate.reached()
         asked = [group.create_task(stack.rest.post(PATH, json=body(*ids))) for ids in requests]
         await until(lambda: stack.count("tandem_queued_rows", role="primary") == len(requests))
         stack.backends["tf"].fault = None

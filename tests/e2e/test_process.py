@@ -67,7 +67,7 @@ def test_sigterm_answers_what_was_accepted_and_exits_0(tmp_path: Path) -> None:
             asked = [
                 group.create_task(client.post(PATH, json={"instances": [[n]]})) for n in range(20)
             ]
-            await gate.arrived.wait()
+            await gate.reached()
             # One batch is held at the backend; the others wait in the queue, every one accepted.
             while await rows_queued(admin) < 20 - sum(tf.batches):  # noqa: ASYNC110  # another process
                 await asyncio.sleep(0.01)
@@ -124,7 +124,7 @@ def test_a_second_signal_ends_it_at_once(tmp_path: Path) -> None:
         tf.fault = gate = Gate()
         async with asyncio.TaskGroup() as group:
             asked = group.create_task(_failing(client))
-            await gate.arrived.wait()
+            await gate.reached()
             child.send_signal(signal.SIGINT)
             while (await client.get("/v2/health/ready")).is_success:  # noqa: ASYNC110  # another process
                 await asyncio.sleep(0.01)

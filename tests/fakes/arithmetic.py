@@ -140,6 +140,11 @@ class Gate:
         await self.opened.wait()
         return None
 
+    async def reached(self) -> None:
+        """Wait, within bounds, until a batch has arrived."""
+        async with asyncio.timeout(20):
+            await self.arrived.wait()
+
 
 @asynccontextmanager
 async def serving(model: Arithmetic, address: str = "127.0.0.1:0") -> AsyncIterator[Arithmetic]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from gateway.control.source import ConfigFile
 from gateway.telemetry.metrics import sample_values
 from tests.fakes.arithmetic import Arithmetic, serving
 
-__all__ = ["Stack", "running", "sample", "until"]
+__all__ = ["Stack", "against", "running", "sample", "until"]
 
 LISTEN = """
 [listen]
@@ -101,6 +101,24 @@ async def running(
             rest=await stack.enter_async_context(_client(gateway.addresses["rest"])),
             admin=await stack.enter_async_context(_client(gateway.addresses["admin"])),
         )
+
+
+def against(
+    folder: Path,
+    scenario: Callable[[Stack], Awaitable[None]],
+    *,
+    models: str = MODELS,
+    settings: str = "",
+    backends: Mapping[str, Arithmetic] | None = None,
+) -> None:
+    """Play a scenario before a gateway that is configured in `folder`."""
+
+    async def run() -> None:
+        path = folder / "tandem.toml"
+        async with running(path, models=models, settings=settings, backends=backends) as stack:
+            await scenario(stack)
+
+    asyncio.run(run())
 
 
 async def until(condition: Callable[[], bool]) -> None:

@@ -97,8 +97,7 @@ def test_a_call_that_is_cancelled_or_too_late_is_given_up(tmp_path: Path) -> Non
     async def scenario(behind: Behind, channel: grpc.aio.Channel) -> None:
         data = tfs_proto.encode_request(TOKENS)
         first = predict(channel)(data)
-        async with asyncio.timeout(20):
-            await gate.arrived.wait()
+        await gate.reached()
         leaver = predict(channel)(data)
         await until(lambda: queued(behind, 1))
         leaver.cancel()
@@ -121,8 +120,7 @@ def test_a_client_that_gives_up_most_of_its_calls_keeps_the_others(tmp_path: Pat
     async def scenario(behind: Behind, channel: grpc.aio.Channel) -> None:
         data = tfs_proto.encode_request(TOKENS)
         first = predict(channel)(data)
-        async with asyncio.timeout(20):
-            await gate.arrived.wait()
+        await gate.reached()
         for _ in range(10):
             leavers = [predict(channel)(data) for _ in range(30)]
             await until(lambda: queued(behind, 30))
@@ -144,8 +142,7 @@ def test_an_http_client_that_leaves_is_given_up(tmp_path: Path) -> None:
         host, port = split(behind.envoy.addresses["rest"])
         async with asyncio.TaskGroup() as group:
             first = group.create_task(behind.rest.post(PATH, content=body))
-            async with asyncio.timeout(20):
-                await gate.arrived.wait()
+            await gate.reached()
             leaver = await asyncio.open_connection(host, port)
             head = f"POST {PATH} HTTP/1.1\r\nhost: x\r\ncontent-length: {len(body)}\r\n\r\n"
             leaver[1].write(head.encode() + body)

@@ -83,8 +83,7 @@ def test_what_was_accepted_is_answered_before_the_end(tmp_path: Path) -> None:
     async def scenario(behind: Behind, channel: grpc.aio.Channel) -> None:
         async with asyncio.TaskGroup() as group:
             rest = group.create_task(behind.rest.post(PATH, json={"instances": [[1]]}))
-            async with asyncio.timeout(20):
-                await gate.arrived.wait()
+            await gate.reached()
             call = group.create_task(_asked(channel))
             await until(lambda: queued(behind, 1))
             stopping = group.create_task(behind.envoy.stop())

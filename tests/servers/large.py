@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable
-from pathlib import Path
-from typing import Any
-
 from gateway.servers.heavy import HEAVY_BYTES, HeavyWork
-from tests.fakes.gateways import Stack, running, until
+from tests.fakes.gateways import Stack, until
 
 __all__ = [
     "MIB",
@@ -16,7 +11,6 @@ __all__ = [
     "SMALL",
     "STUBBORN",
     "TFS",
-    "against",
     "busy",
     "jobs",
     "padded",
@@ -54,11 +48,3 @@ async def busy(stack: Stack, queued: int = 1) -> int:
     pid = work(stack).worker_pid
     assert pid is not None
     return pid
-
-
-def against(path: Path, scenario: Callable[[Stack], Awaitable[None]], **options: Any) -> None:
-    async def run() -> None:
-        async with running(path / "tandem.toml", **options) as stack:
-            await scenario(stack)
-
-    asyncio.run(run())

@@ -4,21 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from tests.fakes.arithmetic import Gate
-from tests.fakes.gateways import Stack, running, until
+from tests.fakes.gateways import Stack, against, until
 
 PATH = "/v1/models/tokens:predict"
-
-
-def against(path: Path, scenario: Callable[[Stack], Awaitable[None]], settings: str = "") -> None:
-    async def run() -> None:
-        async with running(path / "tandem.toml", settings=settings) as stack:
-            await scenario(stack)
-
-    asyncio.run(run())
 
 
 def post(body: bytes, *, declared: int | None = None) -> bytes:
@@ -37,7 +28,7 @@ def test_a_client_that_leaves_the_queue_is_never_sent(tmp_path: Path) -> None:
         stack.backends["tf"].fault = gate
         async with asyncio.TaskGroup() as group:
             first = group.create_task(stack.rest.post(PATH, json={"instances": [[1]]}))
-            await gate.arrived.wait()
+            await gate.reached()
             _, leaver = await connected(stack)
             leaver.write(post(json.dumps({"instances": [[7, 7]]}).encode()))
             await until(lambda: stack.count("tandem_queued_rows", model="tokens") == 1)
@@ -62,7 +53,7 @@ def test_a_batch_that_nobody_waits_for_is_given_up(tmp_path: Path) -> None:
         stack.backends["tf"].fault = gate
         _, leaver = await connected(stack)
         leaver.write(post(b'{"instances": [[1]]}'))
-        await gate.arrived.wait()
+        await gate.reached()
         leaver.close()
         await until(lambda: stack.count("tandem_in_flight_batches", model="tokens") == 0)
         stack.backends["tf"].fault = None
@@ -105,7 +96,7 @@ def test_many_leavers_among_many_stayers(tmp_path: Path) -> None:
         stack.backends["tf"].fault = gate
         async with asyncio.TaskGroup() as group:
             group.create_task(stack.rest.post(PATH, json={"instances": [[0]]}))
-            await gate.arrived.wait()
+            await gate.reached()
             leavers = [(await connected(stack))[1] for _ in range(40)]
             for leaver in leavers:
                 leaver.write(post(b'{"instances": [[9, 9]]}'))

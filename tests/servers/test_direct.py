@@ -113,7 +113,7 @@ async def batched(stack: Stack, rows: list[list[int]]) -> list[int]:
     stack.backends["tf"].fault = gate = Gate()
     async with asyncio.TaskGroup() as group:
         group.create_task(asked_alone(stack, TFS, {"instances": [[5]]}))
-        await gate.arrived.wait()
+        await gate.reached()
         mates = [group.create_task(asked_alone(stack, TFS, {"instances": [row]})) for row in rows]
         await until(lambda: stack.count("tandem_queued_rows", model="tokens") == len(rows))
         gate.opened.set()

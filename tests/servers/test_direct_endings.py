@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import gc
 from collections import Counter
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,8 @@ import pytest
 from gateway.servers.direct import Errand
 from gateway.servers.fronts import OwnFront
 from tests.fakes.arithmetic import Gate
-from tests.fakes.gateways import Stack, running, until
+from tests.fakes.gateways import Stack, until
+from tests.fakes.gateways import against as loosely  # requests may end on the other way
 from tests.servers.in_one_piece import TFS, against, asked, asked_alone, connected, post
 
 
@@ -29,7 +29,7 @@ def test_nothing_is_left_for_the_garbage_collector(tmp_path: Path) -> None:
             assert (good[0], bad[0], failed[0] // 100) == (200, 400, 4)
             stack.backends["tf"].fault = gate = Gate()
             await client.send(post(TFS, {"instances": [[1, 2]]}))
-            await gate.arrived.wait()
+            await gate.reached()
         await until(lambda: not connections_of(stack))
         stack.backends["tf"].fault = None
         gate.opened.set()
@@ -69,7 +69,7 @@ def test_one_that_leaves_while_its_several_batches_wait_is_booked_once(tmp_path:
         stack.backends["tf"].fault = gate
         async with connected(stack) as leaver:
             await leaver.send(post(TFS, {"instances": [[i] for i in range(10)]}))
-            await gate.arrived.wait()
+            await gate.reached()
         await until(lambda: stack.gateway.pipeline.in_flight == 0)
         assert stack.count("tandem_requests_total", reason="caller_left") == 1
         await until(lambda: stack.count("tandem_queued_rows", model="tokens") == 0)
@@ -108,7 +108,7 @@ def test_one_with_a_large_body_that_leaves_the_queue_is_noticed(tmp_path: Path) 
         stack.backends["tf"].fault = gate
         async with asyncio.TaskGroup() as group:
             group.create_task(asked_alone(stack, TFS, {"instances": [[1]]}))
-            await gate.arrived.wait()
+            await gate.reached()
             async with connected(stack) as leaver:
                 await leaver.send(post(TFS, {"instances": [[1] * 30_000]}))
                 await until(lambda: stack.count("tandem_queued_rows", model="tokens") == 1)
@@ -153,7 +153,7 @@ def test_one_whose_body_does_not_arrive_in_time_is_refused_and_booked(tmp_path: 
             assert (await client.rest()).startswith(b"HTTP/1.1 408 ")
         await until(lambda: stack.count("tandem_requests_total") == 1)
 
-    loosely(tmp_path, scenario, "[limits]\ndefault_timeout_s = 0.3\n")
+    loosely(tmp_path, scenario, settings="[limits]\ndefault_timeout_s = 0.3\n")
 
 
 def begun_in(stack: Stack) -> object:
@@ -165,13 +165,3 @@ def connections_of(stack: Stack) -> Any:
     front = stack.gateway._front
     assert isinstance(front, OwnFront)
     return front._rest._server.server_state.connections
-
-
-def loosely(path: Path, scenario: Callable[[Stack], Awaitable[None]], settings: str = "") -> None:
-    """As `against`, and requests may end on the other way."""
-
-    async def run() -> None:
-        async with running(path / "tandem.toml", settings=settings) as stack:
-            await scenario(stack)
-
-    asyncio.run(run())

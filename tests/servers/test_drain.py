@@ -28,7 +28,7 @@ def test_a_request_that_never_ends_does_not_keep_the_gateway(tmp_path: Path) -> 
 
             async with asyncio.TaskGroup() as group:
                 group.create_task(ask())
-                await gate.arrived.wait()
+                await gate.reached()
                 await stack.gateway.drain()
                 assert stack.gateway.lifecycle.state is State.STOPPED
                 gate.opened.set()

@@ -168,7 +168,7 @@ def test_a_client_that_cancels_is_counted_and_its_mates_are_served(tmp_path: Pat
         stack.backends["tf"].fault = gate
         data = tfs_proto.encode_request(InferRequest(model="tokens", inputs=(IDS,)))
         first = method_of(channel, PREDICT)(data)
-        await gate.arrived.wait()
+        await gate.reached()
         leaver = method_of(channel, PREDICT)(data)
         mate = method_of(channel, PREDICT)(data)
         await until(lambda: stack.count("tandem_queued_rows", model="tokens") >= 2)
@@ -191,7 +191,7 @@ def test_a_grpc_deadline_reaches_the_queue(tmp_path: Path) -> None:
         stack.backends["tf"].fault = gate
         data = tfs_proto.encode_request(InferRequest(model="tokens", inputs=(IDS,)))
         first = method_of(channel, PREDICT)(data)
-        await gate.arrived.wait()
+        await gate.reached()
         code, _ = await code_of(method_of(channel, PREDICT)(data, timeout=0.05))
         assert code is grpc.StatusCode.DEADLINE_EXCEEDED
         gate.opened.set()

@@ -41,8 +41,7 @@ def test_a_value_that_is_repeated_counts_as_often(tmp_path: Path) -> None:
         ):
             predict: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(PREDICT)
             first = predict(ones(75_000), timeout=20)
-            async with asyncio.timeout(20):
-                await gate.arrived.wait()
+            await gate.reached()
             assert stack.count("tandem_in_flight_bytes") > 600_000
             with pytest.raises(grpc.aio.AioRpcError) as refused:
                 await predict(ones(75_000), timeout=20)

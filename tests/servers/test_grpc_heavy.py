@@ -21,11 +21,10 @@ from gateway._stubs import torchserve_wire_pb2 as torchserve
 from gateway.codecs import oip_proto, tfs_proto
 from gateway.codecs.slow_messages import SLOW_BYTES
 from gateway.messages import InferRequest
-from gateway.servers import grpc as tfs_grpc
-from gateway.servers import oip_grpc, torchserve_grpc
+from gateway.servers import grpc_direct, oip_infer, tfs_infer, torchserve_grpc
 from gateway.tensors import Tensor
-from tests.fakes.gateways import Stack
-from tests.servers.large import against, busy, jobs, work
+from tests.fakes.gateways import Stack, against
+from tests.servers.large import busy, jobs, work
 
 PREDICT = "/tensorflow.serving.PredictionService/Predict"
 INFER = "/inference.GRPCInferenceService/ModelInfer"
@@ -95,9 +94,9 @@ def everything(monkeypatch: pytest.MonkeyPatch, *, is_slow: bool) -> Iterator[No
     """Every message goes to the worker, or none."""
     least = -1 if is_slow else sys.maxsize
     with monkeypatch.context() as patch:
-        for module in (tfs_grpc, oip_grpc, torchserve_grpc):
+        for module in (grpc_direct, tfs_infer, oip_infer, torchserve_grpc):
             patch.setattr(module, "SLOW_BYTES", least)
-        for module in (tfs_grpc, oip_grpc):
+        for module in (tfs_infer, oip_infer):
             patch.setattr(module, "are_slow", lambda *_: is_slow)
         yield
 

@@ -13,8 +13,8 @@ import pytest
 from gateway.servers import oip_predict, oip_rest, tfs_predict, tfs_rest
 from gateway.servers.heavy import HEAVY_BYTES, HEAVY_ELEMENTS, PLAIN_BYTES, are_heavy
 from gateway.tensors import Tensor
-from tests.fakes.gateways import Stack
-from tests.servers.large import OIP, SMALL, TFS, against, jobs, padded, rows
+from tests.fakes.gateways import Stack, against
+from tests.servers.large import OIP, SMALL, TFS, jobs, padded, rows
 
 
 def oip_tensor(**changes: Any) -> bytes:

@@ -18,8 +18,8 @@ from gateway.errors import NotReady
 from gateway.messages import Deadline
 from gateway.servers.heavy import HeavyWork
 from gateway.telemetry.metrics import Metrics
-from tests.fakes.gateways import Stack, until
-from tests.servers.large import MIB, SMALL, STUBBORN, TFS, against, busy, jobs, padded, work
+from tests.fakes.gateways import Stack, against, until
+from tests.servers.large import MIB, SMALL, STUBBORN, TFS, busy, jobs, padded, work
 
 
 def test_a_small_request_overtakes_a_large_one(tmp_path: Path) -> None:

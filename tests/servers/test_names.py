@@ -12,8 +12,8 @@ from gateway.codecs import oip_proto
 from gateway.config import MODEL_NAME
 from gateway.messages import InferRequest
 from gateway.tensors import Tensor
-from tests.fakes.gateways import Stack
-from tests.servers.large import SMALL, against
+from tests.fakes.gateways import Stack, against
+from tests.servers.large import SMALL
 
 MODELS = """
 [models."my floats 1"]

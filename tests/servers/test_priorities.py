@@ -27,7 +27,7 @@ def test_the_higher_priority_goes_first(tmp_path: Path) -> None:
         backend.fault = gate = Gate()
         async with asyncio.TaskGroup() as group:
             group.create_task(asked_alone(stack, TFS, {"instances": [[9]]}))
-            await gate.arrived.wait()
+            await gate.reached()
             asked = [(1, 7), (2, None), (3, 2), (4, 1), (5, 0)]
             for number, (value, priority) in enumerate(asked, start=1):
                 group.create_task(asked_alone(stack, OIP, _body(value, priority)))

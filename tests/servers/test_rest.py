@@ -4,26 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import gzip
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.fakes.arithmetic import Gate
-from tests.fakes.gateways import Stack, running
+from tests.fakes.gateways import Stack, against
 
 TFS = "/v1/models/floats:predict"
 OIP = "/v2/models/floats/infer"
 ROW = {"instances": [[1, 2, 3, 4]]}
-
-
-def against(path: Path, scenario: Callable[[Stack], Awaitable[None]], **options: Any) -> None:
-    async def run() -> None:
-        async with running(path / "tandem.toml", **options) as stack:
-            await scenario(stack)
-
-    asyncio.run(run())
 
 
 def oip_body(values: list[list[float]], **extra: Any) -> dict[str, Any]:
@@ -198,7 +189,7 @@ def test_bodies_together_have_a_bound_too(tmp_path: Path) -> None:
             first = group.create_task(
                 stack.rest.post(path, content=b'{"instances": [[1]]}' + b" " * 900)
             )
-            await gate.arrived.wait()
+            await gate.reached()
             assert stack.count("tandem_in_flight_bytes") == 920
             refused = await stack.rest.post(path, content=b'{"instances": [[1]]}' + b" " * 900)
             assert refused.status_code == 429

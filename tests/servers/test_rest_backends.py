@@ -14,24 +14,11 @@ import pytest
 from gateway.messages import InferRequest, InferResponse
 from gateway.tensors import Tensor
 from tests.fakes.arithmetic import Arithmetic, Gate, Refusal
-from tests.fakes.gateways import Stack, running, until
+from tests.fakes.gateways import Stack, against, until
 
 TFS = "/v1/models/floats:predict"
 OIP = "/v2/models/floats/infer"
 ROW = {"instances": [[1, 2, 3, 4]]}
-
-
-def against(path: Path, scenario: Callable[[Stack], Awaitable[None]], **options: Any) -> None:
-    async def run() -> None:
-        async with running(path / "tandem.toml", **options) as stack:
-            await scenario(stack)
-
-    asyncio.run(run())
-
-
-def oip_body(values: list[list[float]], **extra: Any) -> dict[str, Any]:
-    shape = [len(values), len(values[0])]
-    return {"inputs": [{"name": "x", "shape": shape, "datatype": "FP32", "data": values}], **extra}
 
 
 def test_a_full_queue_rejects_at_once_and_says_when_to_come_back(tmp_path: Path) -> None:
@@ -42,7 +29,7 @@ def test_a_full_queue_rejects_at_once_and_says_when_to_come_back(tmp_path: Path)
         tokens = {"instances": [[1, 2]]}
         async with asyncio.TaskGroup() as group:
             first = group.create_task(post("/v1/models/tokens:predict", json=tokens))
-            await gate.arrived.wait()
+            await gate.reached()
             waiting = group.create_task(post("/v1/models/tokens:predict", json=tokens))
             await until(lambda: stack.count("tandem_queued_rows", model="tokens") >= 1)
             refused = await post("/v1/models/tokens:predict", json=tokens)
@@ -69,7 +56,7 @@ def test_a_deadline_ends_a_slow_request_and_leaves_the_others(tmp_path: Path) ->
         path = "/v1/models/tokens:predict"
         async with asyncio.TaskGroup() as group:
             patient = group.create_task(stack.rest.post(path, json={"instances": [[1, 2]]}))
-            await gate.arrived.wait()
+            await gate.reached()
             late = await stack.rest.post(
                 path, json={"instances": [[1, 2]]}, headers={"x-tandem-timeout-ms": "50"}
             )
@@ -171,7 +158,7 @@ def test_requests_that_arrive_together_share_a_batch_and_shapes_never_mix(tmp_pa
         path = "/v1/models/tokens:predict"
         async with asyncio.TaskGroup() as group:
             first = group.create_task(stack.rest.post(path, json={"instances": [[0]]}))
-            await gate.arrived.wait()
+            await gate.reached()
             rest = [
                 group.create_task(stack.rest.post(path, json={"instances": [[1] * (1 + n % 2)]}))
                 for n in range(10)

@@ -3,23 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import orjson
 import pytest
 
-from tests.fakes.gateways import Stack, running, until
+from tests.fakes.gateways import Stack, against, until
 
 POST = b"POST /v1/models/floats:predict HTTP/1.1\r\nhost: x\r\n"
-
-
-def against(path: Path, scenario: Callable[[Stack], Awaitable[None]], settings: str = "") -> None:
-    async def run() -> None:
-        async with running(path / "tandem.toml", settings=settings) as stack:
-            await scenario(stack)
-
-    asyncio.run(run())
 
 
 async def answer_to(stack: Stack, *parts: bytes) -> bytes:

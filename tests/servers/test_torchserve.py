@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import io
 import json
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,19 +12,11 @@ import numpy as np
 import pytest
 
 from tests.fakes.arithmetic import Arithmetic
-from tests.fakes.gateways import Stack, running
+from tests.fakes.gateways import Stack, against
 
 ROW, ANSWER = [1, 2, 3, 4], [3.0, 5.0, 7.0, 9.0]
 FLOATS = "/predictions/floats"
 NOT_KEPT = "no-cache; no-store, must-revalidate, private"
-
-
-def against(path: Path, scenario: Callable[[Stack], Awaitable[None]], **options: Any) -> None:
-    async def run() -> None:
-        async with running(path / "tandem.toml", **options) as stack:
-            await scenario(stack)
-
-    asyncio.run(run())
 
 
 def npy(array: Any) -> bytes:

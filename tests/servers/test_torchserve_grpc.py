@@ -16,8 +16,8 @@ from gateway._stubs import torchserve_wire_pb2 as wire
 from gateway.codecs import oip_proto
 from gateway.messages import InferRequest
 from gateway.tensors import Tensor
-from tests.fakes.gateways import Stack
-from tests.servers.test_torchserve import ANSWER, FLOATS, RAW, ROW, against, npy
+from tests.fakes.gateways import Stack, against
+from tests.servers.test_torchserve import ANSWER, FLOATS, RAW, ROW, npy
 
 SERVICE = "/org.pytorch.serve.grpc.inference.InferenceAPIsService"
 OIP = "/org.pytorch.serve.grpc.openinference.GRPCInferenceService"

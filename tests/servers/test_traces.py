@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,21 +15,13 @@ from gateway.codecs import oip_proto, tfs_proto
 from gateway.messages import InferRequest
 from gateway.tensors import Tensor
 from tests.fakes.arithmetic import Gate
-from tests.fakes.gateways import Stack, running, until
+from tests.fakes.gateways import Stack, against, until
 
 PARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 TRACED = {"traceparent": PARENT, "tracestate": "a=1", "x-request-id": "r-1"}
 ROW = {"instances": [[1, 2, 3, 4]]}
 OIP = {"inputs": [{"name": "x", "shape": [1, 4], "datatype": "FP32", "data": [1, 2, 3, 4]}]}
 CARRIED = ("traceparent", "tracestate", "x-request-id")
-
-
-def against(path: Path, scenario: Callable[[Stack], Awaitable[None]], **options: Any) -> None:
-    async def story() -> None:
-        async with running(path / "tandem.toml", **options) as stack:
-            await scenario(stack)
-
-    asyncio.run(story())
 
 
 def carried(stack: Stack, arm: str) -> dict[str, str]:
@@ -95,7 +86,7 @@ def test_a_batch_of_several_has_a_trace_of_its_own_and_the_log_tells_whose(
         stack.backends["tf"].fault = gate
         async with asyncio.TaskGroup() as group:
             group.create_task(stack.rest.post(path, json=body))
-            await gate.arrived.wait()
+            await gate.reached()
             traced = group.create_task(stack.rest.post(path, json=body, headers=TRACED))
             group.create_task(stack.rest.post(path, json=body, headers={"x-request-id": "r-2"}))
             await until(lambda: stack.count("tandem_queued_rows", model="tokens") == 2)

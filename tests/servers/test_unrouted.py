@@ -2,25 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
 
-from tests.fakes.gateways import Stack, running
+from tests.fakes.gateways import Stack, against
 
 Ask = Callable[[grpc.aio.Channel, str], Any]
-
-
-def against(path: Path, scenario: Callable[[Stack], Awaitable[None]]) -> None:
-    async def story() -> None:
-        async with running(path / "tandem.toml") as stack:
-            await scenario(stack)
-
-    asyncio.run(story())
 
 
 def test_a_path_outside_the_dialects_is_told_what_is_served(tmp_path: Path) -> None:

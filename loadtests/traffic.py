@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from gateway.messages import InferRequest
 from gateway.tensors import Tensor, datatype_of
-from loadtests.answers import check
+from loadtests.answers import WrongAnswer, check
 from loadtests.dialects import Dialect, Encoded, encode, read
 from loadtests.samples import Subject
 from model_store.held_out import Indices
@@ -44,6 +44,14 @@ class Call:
         subject = self.subject
         outputs = read(self.dialect, body, header_length, subject.outputs)
         check(subject.expected(self.rows), outputs, subject.tolerance)
+
+    def fault(self, body: bytes, header_length: str | None = None) -> WrongAnswer | None:
+        """What `check` finds wrong; None if nothing is."""
+        try:
+            self.check(body, header_length)
+        except WrongAnswer as wrong:
+            return wrong
+        return None
 
 
 class Traffic:

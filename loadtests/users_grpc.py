@@ -9,7 +9,6 @@ import grpc
 import grpc.experimental.gevent
 from locust import task
 
-from loadtests.answers import WrongAnswer
 from loadtests.dialects import METHODS
 from loadtests.traffic import Call
 from loadtests.users import Failed, GatewayUser
@@ -61,7 +60,7 @@ class GrpcUser(GatewayUser):
         answer, failure = self._ask(call)
         took_s = time.perf_counter() - began
         if failure is None:
-            failure = _wrong(call, answer)
+            failure = call.fault(answer)
         self.environment.events.request.fire(
             request_type="gRPC",
             name=call.name,
@@ -81,14 +80,6 @@ class GrpcUser(GatewayUser):
         except grpc.RpcError as error:
             return b"", Failed(f"{error.code().name}: {error.details()}")
         return answer, None
-
-
-def _wrong(call: Call, answer: bytes) -> Exception | None:
-    try:
-        call.check(answer)
-    except WrongAnswer as wrong:
-        return wrong
-    return None
 
 
 class TfsGrpc(GrpcUser):

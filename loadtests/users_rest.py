@@ -7,7 +7,6 @@ from typing import Any
 
 from locust import FastHttpUser, task
 
-from loadtests.answers import WrongAnswer
 from loadtests.dialects import HEADER_LENGTH
 from loadtests.traffic import Call
 from loadtests.users import Failed, GatewayUser
@@ -55,11 +54,7 @@ class RestUser(GatewayUser, FastHttpUser):
         body = response.content or b""
         if response.status_code != HTTPStatus.OK:
             return Failed(f"{response.status_code}: {body[:_TEXT].decode(errors='replace')}")
-        try:
-            call.check(body, response.headers.get(HEADER_LENGTH))
-        except WrongAnswer as wrong:
-            return wrong
-        return None
+        return call.fault(body, response.headers.get(HEADER_LENGTH))
 
 
 class TfsRest(RestUser):

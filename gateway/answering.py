@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import TypeAlias
 
@@ -66,6 +67,7 @@ class Pending:
 
     Attributes:
         entry: Its place in the queue, set as soon as it has one.
+        awaited: What a caller that has a coroutine waits for meanwhile: to cancel it is to leave.
     """
 
     __slots__ = (
@@ -76,6 +78,7 @@ class Pending:
         "_request_id",
         "_route",
         "_tell",
+        "awaited",
         "entry",
     )
 
@@ -98,14 +101,16 @@ class Pending:
         self._tell = tell
         self._request_id = request_id
         self._is_done = False
+        self.awaited: asyncio.Future[bytes | None] | None = None
 
     def done(self) -> bool:
         """Whether it was answered, or has left."""
-        return self._is_done
+        awaited = self.awaited
+        return self._is_done or (awaited is not None and awaited.cancelled())
 
     def cancelled(self) -> bool:
-        """Never: one that leaves has told the queue so."""
-        return False
+        """Whether its coroutine was cancelled, and has not run since: one that leaves has told the queue so."""
+        return self.awaited is not None and self.awaited.cancelled()
 
     def set_result(self, served: Served, /) -> None:
         """Tell of the answer."""

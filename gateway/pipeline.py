@@ -20,7 +20,7 @@ from gateway.errors import Unsupported
 from gateway.lifecycle import Lifecycle
 from gateway.messages import Deadline, ExampleMethod, InferRequest, Target, Trace
 from gateway.ports import ExampleBackend
-from gateway.prepare import prepared
+from gateway.prepare import Kind, prepared, prepared_again
 from gateway.routing.table import RouteTable
 from gateway.scene import Lane, Route, Scene
 from gateway.telemetry.metrics import Metrics
@@ -168,15 +168,20 @@ class Pipeline:
         request_id: str,
         as_is: bool = False,
         trace: Trace | None = None,
+        kind: Kind | None = None,
     ) -> Pending | None:
         """As `infer`, for who has no coroutine: `tell` hears of the answer, or of the error.
 
-        None, and nothing is done, for a request that is more than one batch: it can only be awaited.
+        None, and nothing is done, for a request that is more than one batch: it can only be awaited. `kind`
+        spares what was found out about the last request that differed in its values alone.
 
         Raises:
             InvalidRequest, QueueFull, DeadlineExceeded: at once, as `infer`; `tell` is not called then.
         """
-        ready = prepared(route, request, as_is=as_is)
+        if kind is None:
+            ready = prepared(route, request, as_is=as_is)
+        else:
+            ready = prepared_again(kind, route, request, as_is=as_is)
         queue = route.lane.queue
         if queue.is_in_pieces(ready.key, ready.rows):
             return None

@@ -10,13 +10,13 @@ from collections.abc import Mapping
 from gateway.batching.entry import LOW, NORMAL
 from gateway.batching.key import BatchKey
 from gateway.errors import InvalidRequest
-from gateway.messages import OWN_PARAMETERS, InferRequest, Parameter
-from gateway.scene import Route, is_harmless, ranks_of
+from gateway.messages import OWN_PARAMETERS, InferRequest, Parameter, Target
+from gateway.scene import Route, Scene, is_harmless, ranks_of
 from gateway.shadow.mirror import Mirror
 from gateway.tensors import Signature, Tensor
 from gateway.values import value_class
 
-__all__ = ["Prepared", "prepared"]
+__all__ = ["Kind", "Prepared", "prepared", "prepared_again"]
 
 
 @value_class()
@@ -72,6 +72,41 @@ def prepared(route: Route, request: InferRequest, *, as_is: bool) -> Prepared:
             raise
         return Prepared(alone, request.inputs, 1, (), priority)
     return Prepared(key, inputs, rows, route.mirrors, priority)
+
+
+class Kind:
+    """What was found out about a request, for those that differ from it in the values of their tensors alone.
+
+    Attributes:
+        scene: The one in which that is true, None at first.
+        target, route: Where they go in it, if nothing but the message decides.
+        ready: What `prepared` said of the last one for `route`, without its inputs; None before.
+    """
+
+    __slots__ = ("ready", "route", "scene", "target")
+
+    target: Target
+    route: Route
+
+    def __init__(self) -> None:
+        self.scene: Scene | None = None
+        self.ready: Prepared | None = None
+
+
+def prepared_again(kind: Kind, route: Route, request: InferRequest, *, as_is: bool) -> Prepared:
+    """As `prepared`, for a request of one input of which there may have been others of its kind.
+
+    Raises: as `prepared`.
+    """
+    if kind.scene is None or kind.route is not route:
+        return prepared(route, request, as_is=as_is)
+    ready = kind.ready
+    if ready is not None:
+        return Prepared(ready.key, request.inputs, ready.rows, ready.mirrors, ready.priority)
+    ready = prepared(route, request, as_is=as_is)
+    if not ready.key.as_is:  # else they may be refused from now on
+        kind.ready = Prepared(ready.key, (), ready.rows, ready.mirrors, ready.priority)
+    return ready
 
 
 def _priority(asked: Parameter) -> int:

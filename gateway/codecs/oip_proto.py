@@ -12,6 +12,7 @@ How tensors travel:
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
@@ -38,8 +39,8 @@ from gateway.codecs.oip_proto_metadata import (
     encode_server_metadata,
     encode_server_ready,
 )
-from gateway.codecs.protobuf import Blob, parse_apart, serialize_with
-from gateway.codecs.raw import decode_raw, raw_buffers
+from gateway.codecs.protobuf import Blob, head_with, parse_apart, serialize_with
+from gateway.codecs.raw import decode_raw, raw_buffer, raw_buffers
 from gateway.errors import InvalidRequest
 from gateway.messages import InferRequest, InferResponse, Parameter
 from gateway.tensors import MAX_RANK, Datatype, Tensor
@@ -120,7 +121,7 @@ def encode_request(request: InferRequest) -> bytes:
     if request.version:
         message.model_version = request.version
     for tensor in request.inputs:
-        _write_tensor(message.inputs.add(), tensor)
+        _write_tensor(message.inputs.add(), tensor.name, tensor.datatype, tensor.shape)
     for name in request.outputs:
         message.outputs.add().name = name
     _write_parameters(message.parameters, request.parameters)
@@ -148,14 +149,32 @@ def decode_response(data: bytes) -> InferResponse:
 
 def encode_response(response: InferResponse) -> bytes:
     """A ModelInferResponse for a client, always raw."""
+    outputs = response.outputs
+    if len(outputs) == 1 and not (response.id or response.parameters):
+        tensor = outputs[0]
+        if tensor.datatype != "BYTES":
+            array = tensor.array
+            kind = (tensor.name, tensor.datatype, array.shape)
+            head = _response_head(response.model, response.version, kind, array.nbytes)
+            return head + raw_buffer(array)
     message = pb.ModelInferResponse(
         model_name=response.model, model_version=response.version, id=response.id
     )
-    for tensor in response.outputs:
-        _write_tensor(message.outputs.add(), tensor)
+    for tensor in outputs:
+        _write_tensor(message.outputs.add(), tensor.name, tensor.datatype, tensor.shape)
     _write_parameters(message.parameters, response.parameters)
-    blobs = [raw_buffers(tensor) for tensor in response.outputs]
+    blobs = [raw_buffers(tensor) for tensor in outputs]
     return serialize_with(message, _RAW_OUTPUTS, blobs)
+
+
+@functools.lru_cache(maxsize=1024)
+def _response_head(
+    model: str, version: str, kind: tuple[str, Datatype, tuple[int, ...]], size: int
+) -> bytes:
+    """What stands before the bytes of an answer's only tensor: it is of few kinds, and slow to write."""
+    message = pb.ModelInferResponse(model_name=model, model_version=version)
+    _write_tensor(message.outputs.add(), *kind)
+    return head_with(message, _RAW_OUTPUTS, size)
 
 
 def _read_tensors(
@@ -218,10 +237,12 @@ def _shape(tensor: _WireTensor) -> tuple[int, ...]:
     return tuple(tensor.shape[: MAX_RANK + 1])
 
 
-def _write_tensor(message: _WireTensor, tensor: Tensor) -> None:
-    message.name = tensor.name
-    message.datatype = tensor.datatype
-    message.shape.extend(tensor.shape)
+def _write_tensor(
+    message: _WireTensor, name: str, datatype: Datatype, shape: tuple[int, ...]
+) -> None:
+    message.name = name
+    message.datatype = datatype
+    message.shape.extend(shape)
 
 
 def _read_output_names(

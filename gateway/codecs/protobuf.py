@@ -7,9 +7,11 @@ arrived. Both are what the wire format says, and what comes out is what protobuf
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import TypeAlias, TypeVar
 
+from google.protobuf.descriptor import Descriptor
 from google.protobuf.message import DecodeError, Message
 
 from gateway.errors import BodyTooLarge, InvalidRequest
@@ -17,6 +19,7 @@ from gateway.errors import BodyTooLarge, InvalidRequest
 __all__ = [
     "Blob",
     "NotAMessage",
+    "head_with",
     "parse",
     "parse_apart",
     "parse_around",
@@ -63,7 +66,7 @@ def parse_apart(
         InvalidRequest: the bytes are none.
     """
     if len(data) >= APART_BYTES:
-        found = _cut(data, _tag(kind, field))
+        found = _cut(data, _tag(kind.DESCRIPTOR, field))
         if found is not None:
             rest, blobs = found
             return parse(kind, rest), blobs
@@ -83,7 +86,7 @@ def parse_around(
     """
     if len(data) < APART_BYTES:
         return parse(kind, data), ()
-    found = _cut(data, _tag(kind, field))
+    found = _cut(data, _tag(kind.DESCRIPTOR, field))
     if found is None:
         raise _not_a_message(kind, data)
     rest, blobs = found
@@ -97,7 +100,7 @@ def serialize(message: Message) -> bytes:
         BodyTooLarge: more than a protobuf message may have. Python writes it, but nobody reads it.
     """
     data = message.SerializeToString()
-    _check_size(message, len(data))
+    _check_size(type(message), len(data))
     return data
 
 
@@ -109,33 +112,47 @@ def serialize_with(message: Message, field: str, blobs: Sequence[Blob | Sequence
     Raises:
         BodyTooLarge: more than a protobuf message may have.
     """
-    tag = _tag(type(message), field).to_bytes(1)
+    kind = type(message)
+    tag = _tag(kind.DESCRIPTOR, field)
     parts: list[Blob] = [message.SerializeToString()]
     size = len(parts[0])
     for blob in blobs:
         pieces: Sequence[Blob] = (blob,) if isinstance(blob, bytes | memoryview) else blob
         length = sum(map(len, pieces))
-        prefix = tag + _varint(length)
+        prefix = _prefix(tag, length)
         parts += (prefix, *pieces)
         size += len(prefix) + length
-    _check_size(message, size)
+    _check_size(kind, size)
     return b"".join(parts)
+
+
+def head_with(message: Message, field: str, size: int) -> bytes:
+    """What stands before the last `size` bytes of what `serialize_with` makes of one blob of that size.
+
+    Raises:
+        BodyTooLarge: more than a protobuf message may have.
+    """
+    kind = type(message)
+    head = message.SerializeToString() + _prefix(_tag(kind.DESCRIPTOR, field), size)
+    _check_size(kind, len(head) + size)
+    return head
 
 
 def _not_a_message(kind: type[Message], data: bytes) -> NotAMessage:
     return NotAMessage(f"got {len(data)} bytes that are no {kind.DESCRIPTOR.name} message")
 
 
-def _check_size(message: Message, size: int) -> None:
+def _check_size(kind: type[Message], size: int) -> None:
     if size > MAX_MESSAGE_BYTES:
         raise BodyTooLarge(
-            f"the {message.DESCRIPTOR.name} has {size} bytes, at most {MAX_MESSAGE_BYTES} fit"
+            f"the {kind.DESCRIPTOR.name} has {size} bytes, at most {MAX_MESSAGE_BYTES} fit"
         )
 
 
-def _tag(kind: type[Message], field: str) -> int:
+@functools.cache
+def _tag(message: Descriptor, field: str) -> int:
     """What stands before each value of `field`, whose number is below 16."""
-    return kind.DESCRIPTOR.fields_by_name[field].number << 3 | _DELIMITED
+    return message.fields_by_name[field].number << 3 | _DELIMITED
 
 
 def _cut(data: bytes, wanted: int) -> tuple[bytes, list[memoryview]] | None:
@@ -160,8 +177,9 @@ def _cut(data: bytes, wanted: int) -> tuple[bytes, list[memoryview]] | None:
     return None
 
 
-def _varint(number: int) -> bytes:
-    octets = bytearray()
+def _prefix(tag: int, number: int) -> bytes:
+    """A tag, and the length that follows it."""
+    octets = bytearray((tag,))
     while number > 0x7F:  # noqa: PLR2004 - seven bits to a byte
         octets.append(number & 0x7F | 0x80)
         number >>= 7

@@ -12,12 +12,13 @@ from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 from gateway.codecs import tfs_proto
-from gateway.codecs.slow_messages import SLOW_BYTES, are_slow, slow_predict_bytes
 from gateway.messages import ExampleMethod, Target
 from gateway.pipeline import Pipeline
 from gateway.ports import Reloadable
+from gateway.servers import grpc_questions
 from gateway.servers.exchange import Desk, Exchange
 from gateway.servers.grpc_calls import Calls, Question, Served, Stream, Unary
+from gateway.servers.grpc_direct import DirectCalls
 from gateway.servers.grpc_health import HEALTH, HealthService
 from gateway.servers.grpc_reflection import REFLECTION, Reflection
 from gateway.servers.heavy import HeavyWork
@@ -25,6 +26,7 @@ from gateway.servers.oip_grpc import OIP, OipGrpc
 from gateway.servers.oip_stream import Streams
 from gateway.servers.statuses import describe_target, tfs_statuses
 from gateway.servers.tfs_examples import ExampleCalls
+from gateway.servers.tfs_infer import TfsPredict
 from gateway.servers.torchserve_grpc import TORCHSERVE, TORCHSERVE_OIP, TorchServeGrpc
 from gateway.servers.unrouted import UnknownMethods
 
@@ -50,6 +52,7 @@ class GrpcApi:
         self._count_unreadable = desk.count_unreadable
         self._examples = ExampleCalls(desk)
         self._calls = calls = Calls(desk, heavy)
+        self._direct = DirectCalls(desk, calls)
         self._streams = Streams()
         self._oip = OipGrpc(desk, calls, self._streams)
         self._torchserve = TorchServeGrpc(desk, calls, heavy)
@@ -79,11 +82,11 @@ class GrpcApi:
         self._streams.end()
 
     def _services(self) -> dict[str, Mapping[str, Unary]]:
-        tfs = functools.partial(self._calls.tell, "tfs_grpc")
+        tfs = functools.partial(grpc_questions.tell, "tfs_grpc")
         serve = functools.partial(functools.partial, self._calls.serve, "tfs_grpc")
         return {
             PREDICTION: {
-                "Predict": serve(self._predict),
+                "Predict": functools.partial(self._direct.serve, TfsPredict(self._calls)),
                 "Classify": serve(functools.partial(self._ask, "Classify")),
                 "Regress": serve(functools.partial(self._ask, "Regress")),
                 "MultiInference": serve(functools.partial(self._ask, "MultiInference")),
@@ -94,23 +97,6 @@ class GrpcApi:
                 "HandleReloadConfigRequest": serve(self._reload),
             },
         }
-
-    async def _predict(self, exchange: Exchange, question: Question) -> bytes:
-        data = question.data
-        if len(data) > SLOW_BYTES and slow_predict_bytes(data) > SLOW_BYTES:
-            decode = tfs_proto.decode_request
-            request = await self._calls.elsewhere(exchange, question, decode, data)
-        else:
-            request = tfs_proto.decode_request(data)
-        for tensor in request.inputs:
-            if tensor.array.nbytes > len(data):  # few values, repeated
-                exchange.hold(tensor.array.nbytes)
-        answer = await self._calls.infer(exchange, question, request)
-        response = answer.response
-        if are_slow(response.outputs, tfs_proto.IN_RUNS):
-            encode = tfs_proto.encode_response
-            return await self._calls.elsewhere(exchange, question, encode, response)
-        return tfs_proto.encode_response(response)
 
     async def _ask(self, method: ExampleMethod, exchange: Exchange, question: Question) -> bytes:
         return await self._examples.answer_message(

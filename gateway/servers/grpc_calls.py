@@ -8,19 +8,20 @@ which is all that a leaving client needs.
 
 from __future__ import annotations
 
-import functools
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from typing import Final, Protocol, TypeAlias, TypeVar
+from typing import Protocol, TypeAlias, TypeVar
 
 from gateway.codecs.named_model import model_named
 from gateway.codecs.trace_context import returned
-from gateway.errors import BodyTooLarge, GatewayBusy, GatewayError, InvalidRequest
+from gateway.errors import BodyTooLarge, GatewayBusy, GatewayError
 from gateway.messages import Deadline, Dialect, InferRequest, Target, Trace
-from gateway.pipeline import Answer
-from gateway.servers.exchange import EXPLAIN, REQUEST_ID, Desk, Exchange, Headers, clean_id
+from gateway.pipeline import Answer, Route
+from gateway.prepare import Kind
+from gateway.servers.exchange import ARM, EXPLAIN, REQUEST_ID, Desk, Exchange, Headers, clean_id
 from gateway.servers.heavy import HeavyWork
 from gateway.servers.problems import code_of, text_of
+from gateway.servers.replies import without_frames
 from gateway.values import value_class
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "Messages",
     "Metadata",
     "Question",
+    "Reading",
     "Refusal",
     "Served",
     "Stream",
@@ -106,9 +108,6 @@ class Served:
 _In = TypeVar("_In")
 _Out = TypeVar("_Out")
 
-_MAX_QUESTION_BYTES: Final = 64 * 1024
-"""What is asked about a model has names in it, and no tensors."""
-
 
 @value_class()
 class Question:
@@ -121,6 +120,20 @@ class Question:
     data: bytes
     metadata: Metadata
     left_s: float | None
+
+
+@value_class()
+class Reading:
+    """What a message says.
+
+    Attributes:
+        left_s: How long its caller waits, None for the default.
+        kind: What is known of requests that differ from it in their values alone, None if nothing is remembered.
+    """
+
+    request: InferRequest
+    left_s: float | None
+    kind: Kind | None = None
 
 
 Answering: TypeAlias = Callable[[Exchange, Question], Awaitable[bytes]]
@@ -139,12 +152,7 @@ class Calls:
         question = Question(data, call.metadata, call.time_remaining())
         with self.opened(dialect, question.metadata) as exchange:
             encoded = await self.attempt(exchange, question, answer)
-            trailing = [(REQUEST_ID, exchange.request_id)]
-            if exchange.trace is not None:
-                trailing += returned(exchange.trace)
-            if question.metadata.get(EXPLAIN):
-                trailing += exchange.facts(self._desk.clock())
-        call.trailing = trailing
+            call.trailing = self.trailing(exchange, question.metadata)
         if exchange.error is not None:
             raise refusal_of(exchange.error, dialect, exchange.target)
         return encoded
@@ -158,23 +166,43 @@ class Calls:
     async def attempt(self, exchange: Exchange, question: Question, answer: Answering) -> bytes:
         """The answer's bytes; where there is none, b"" and the exchange's error."""
         try:
-            self._check_size(len(question.data))
-            exchange.hold(len(question.data))
+            self.admit(exchange, question.data)
             return await answer(exchange, question)
-        except GatewayError as error:
-            exchange.error = error
-            exchange.target = exchange.target or self._named(question.data)
         except Exception as error:  # noqa: BLE001  # a supervisor: the client gets a status, we the trace
-            _log.exception("a call failed inside the gateway")
-            exchange.error = GatewayError(f"internal error: {type(error).__name__}")
+            self.note(exchange, question.data, error)
         return b""
 
-    def _check_size(self, size: int) -> None:
-        most = self._desk.limits.max_body_bytes
+    def admit(self, exchange: Exchange, data: bytes) -> None:
+        """Account for a message until it is booked.
+
+        Raises:
+            BodyTooLarge: it is over `limits.max_body_bytes`.
+            QueueFull: as `Exchange.hold`.
+        """
+        size, most = len(data), self._desk.limits.max_body_bytes
         if size > most:
             raise BodyTooLarge(
                 f"got a message of {size} bytes, at most {most} are taken (limits.max_body_bytes)"
             )
+        exchange.hold(size)
+
+    def note(self, exchange: Exchange, data: bytes, error: Exception) -> None:
+        """Let the exchange end with an error; one that is none of ours is logged, and told as an internal one."""
+        if isinstance(error, GatewayError):
+            exchange.error = without_frames(error)
+            exchange.target = exchange.target or self._named(data)
+        else:
+            _log.error("a call failed inside the gateway", exc_info=error)
+            exchange.error = GatewayError(f"internal error: {type(error).__name__}")
+
+    def trailing(self, exchange: Exchange, metadata: Metadata) -> Trailing:
+        """What is told with the end of a call: its id, its trace, and where its answer came from."""
+        trailing = [(REQUEST_ID, exchange.request_id)]
+        if exchange.trace is not None:
+            trailing += returned(exchange.trace)
+        if metadata.get(EXPLAIN):
+            trailing += exchange.facts(self._desk.clock())
+        return trailing
 
     async def elsewhere(
         self,
@@ -200,12 +228,9 @@ class Calls:
 
     async def infer(self, exchange: Exchange, question: Question, request: InferRequest) -> Answer:
         """Ask the pipeline, as the call's metadata and the exchange's dialect say."""
-        desk, metadata = self._desk, question.metadata
-        asked = Target(model=request.model, version=request.version, label=request.label)
-        exchange.target = target = desk.target(metadata, exchange, asked, request.signature)
-        deadline = desk.deadline(metadata, exchange, question.left_s)
-        exchange.route = route = desk.pipeline.route(target)
-        exchange.answer = answer = await desk.pipeline.infer(
+        reading = Reading(request, question.left_s)
+        route, deadline = self.route(exchange, question.metadata, reading)
+        exchange.answer = answer = await self._desk.pipeline.infer(
             route,
             request,
             deadline=deadline,
@@ -215,45 +240,27 @@ class Calls:
         )
         return answer
 
-    @staticmethod
-    async def tell(
-        dialect: Dialect,
-        method: Callable[[bytes], tuple[Target | None, Callable[[], bytes]]],
-        data: bytes,
-        _: Call,
-    ) -> bytes:
-        """Answer a question that needs no waiting: `method` reads it, and returns what will tell."""
-        return await Calls.find_out(dialect, functools.partial(_at_once, method), data, _)
+    def route(
+        self, exchange: Exchange, metadata: Metadata, reading: Reading
+    ) -> tuple[Route, Deadline]:
+        """Who answers a request, and until when.
 
-    @staticmethod
-    async def find_out(
-        dialect: Dialect,
-        method: Callable[[bytes], tuple[Target | None, Callable[[], Awaitable[bytes]]]],
-        data: bytes,
-        _: Call,
-    ) -> bytes:
-        """Answer a question that others must be asked about: `method` is as in `tell`, and what it returns waits."""
-        target: Target | None = None
-        try:
-            if len(data) > _MAX_QUESTION_BYTES:
-                raise InvalidRequest(
-                    f"got {len(data)} bytes, a question has at most {_MAX_QUESTION_BYTES}"
-                )
-            target, find_out = method(data)
-            return await find_out()
-        except GatewayError as error:
-            raise refusal_of(error, dialect, target) from error
-
-
-def _at_once(
-    method: Callable[[bytes], tuple[Target | None, Callable[[], bytes]]], data: bytes
-) -> tuple[Target | None, Callable[[], Awaitable[bytes]]]:
-    target, tell = method(data)
-
-    async def find_out() -> bytes:
-        return tell()
-
-    return target, find_out
+        Raises: as `Desk.deadline` and `Pipeline.route`.
+        """
+        desk, request, kind = self._desk, reading.request, reading.kind
+        pipeline, scene = desk.pipeline, desk.pipeline.scene
+        if kind is not None and kind.scene is scene and not metadata.get(ARM):
+            exchange.target = kind.target
+            deadline = desk.deadline(metadata, exchange, reading.left_s)
+            exchange.route = route = pipeline.route_again(kind.route)
+            return route, deadline
+        asked = Target(model=request.model, version=request.version, label=request.label)
+        exchange.target = target = desk.target(metadata, exchange, asked, request.signature)
+        deadline = desk.deadline(metadata, exchange, reading.left_s)
+        exchange.route = route = pipeline.route(target)
+        if kind is not None and target is asked:  # nothing but the message decided
+            kind.scene, kind.target, kind.route, kind.ready = scene, target, route, None
+        return route, deadline
 
 
 def refusal_of(error: GatewayError, dialect: Dialect, target: Target | None) -> Refusal:

@@ -8,34 +8,31 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Final, TypeAlias
+from typing import TypeAlias
 
 from gateway import __version__
 from gateway.codecs import oip_proto
 from gateway.codecs.oip_model_config import decode_config_request, encode_config_proto
 from gateway.codecs.oip_proto_stream import encode_stream_error, encode_stream_response
 from gateway.codecs.oip_statistics import decode_statistics_request, encode_statistics_proto
-from gateway.codecs.slow_messages import SLOW_BYTES, are_slow, slow_infer_bytes
 from gateway.errors import GatewayError, Unsupported
 from gateway.messages import InferRequest, Target
 from gateway.pipeline import Pipeline
+from gateway.servers import grpc_questions
 from gateway.servers.exchange import Desk, Exchange
-from gateway.servers.explain import explained, wants_explanation
 from gateway.servers.grpc_calls import Call, Calls, Messages, Question, Unary
-from gateway.servers.oip_rest import timeout_s_of
+from gateway.servers.grpc_direct import DirectCalls
+from gateway.servers.oip_infer import OipPredict
 from gateway.servers.oip_stream import Streams
 from gateway.servers.oip_told import EXTENSIONS, configuration_of, statistics_of
 from gateway.servers.problems import text_of
 from gateway.servers.statuses import describe_target, index_of, is_ready, versions_of
-from gateway.tensors import DTYPES, Datatype
 
 __all__ = ["OIP", "OipGrpc"]
 
 OIP = "inference.GRPCInferenceService"
 
 _Told: TypeAlias = "tuple[Target | None, Callable[[], bytes]]"
-
-_IN_RUNS: Final = frozenset[Datatype](DTYPES.keys() - {"BYTES"})  # written at one go
 
 _NO_REPOSITORY = (
     "models are set in Tandem's configuration file, which is read again when it changes"
@@ -64,10 +61,11 @@ class OipGrpc:
         self._calls = calls
         self._streams = streams
         self._pipeline: Pipeline = desk.pipeline
+        self._predict = OipPredict(desk, calls)
 
     def unary(self) -> Mapping[str, Unary]:
         """Every method that takes one message and gives one."""
-        tell = functools.partial(self._calls.tell, "oip_grpc")
+        tell = functools.partial(grpc_questions.tell, "oip_grpc")
         told: Mapping[str, Callable[[bytes], _Told]] = {
             "ServerLive": _server_live,
             "ServerReady": self._server_ready,
@@ -79,9 +77,10 @@ class OipGrpc:
             **{name: functools.partial(_refuse, text) for name, text in _REFUSED.items()},
         }
         questions = {name: functools.partial(tell, method) for name, method in told.items()}
-        find_out = functools.partial(self._calls.find_out, "oip_grpc")
+        find_out = functools.partial(grpc_questions.find_out, "oip_grpc")
         questions["ModelStatistics"] = functools.partial(find_out, self._model_statistics)
-        infer = functools.partial(self._calls.serve, "oip_grpc", self._infer)
+        direct = DirectCalls(self._desk, self._calls)
+        infer = functools.partial(direct.serve, self._predict)
         return {"ModelInfer": infer, **questions}
 
     async def stream(self, requests: Messages, call: Call) -> None:
@@ -98,8 +97,8 @@ class OipGrpc:
         read: list[InferRequest] = []
 
         async def answer(exchange: Exchange, question: Question) -> bytes:
-            read.append(await self._read(exchange, question))
-            return await self._answer(exchange, question, read[0])
+            read.append(await self._predict.read_any(exchange, question))
+            return await self._predict.answer_to(exchange, question, read[0])
 
         with self._calls.opened("oip_grpc", question.metadata) as exchange:
             encoded = await self._calls.attempt(exchange, question, answer)
@@ -107,30 +106,6 @@ class OipGrpc:
             return encode_stream_response(encoded)
         text = text_of(exchange.error, "oip_grpc", exchange.target)
         return encode_stream_error(text, read[0].id if read else "")
-
-    async def _infer(self, exchange: Exchange, question: Question) -> bytes:
-        request = await self._read(exchange, question)
-        return await self._answer(exchange, question, request)
-
-    async def _read(self, exchange: Exchange, question: Question) -> InferRequest:
-        data, decode = question.data, oip_proto.decode_request
-        if len(data) > SLOW_BYTES and slow_infer_bytes(data) > SLOW_BYTES:
-            return await self._calls.elsewhere(exchange, question, decode, data)
-        return decode(data)
-
-    async def _answer(self, exchange: Exchange, question: Question, request: InferRequest) -> bytes:
-        explain = False
-        if request.parameters:
-            explain = wants_explanation(request)
-            question = _within(question, timeout_s_of(request))
-        answer = await self._calls.infer(exchange, question, request)
-        response = answer.response
-        if explain and exchange.route is not None:
-            response = explained(answer, exchange.route, self._desk.clock() - exchange.started)
-        if are_slow(response.outputs, _IN_RUNS):
-            encode = oip_proto.encode_response
-            return await self._calls.elsewhere(exchange, question, encode, response)
-        return oip_proto.encode_response(response)
 
     # Questions ------------------------------------------------------------------------------------
 
@@ -175,14 +150,6 @@ class OipGrpc:
         return None, lambda: oip_proto.encode_repository_index(
             index_of(self._pipeline.table, ready_only=ready_only)
         )
-
-
-def _within(question: Question, asked_s: float | None) -> Question:
-    """The question with the patience that its request asks for, if that is less than its call's."""
-    left_s = question.left_s
-    if asked_s is None or (left_s is not None and left_s <= asked_s):
-        return question
-    return Question(question.data, question.metadata, asked_s)
 
 
 def _server_live(_: bytes) -> _Told:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 
 from gateway.codecs import torchserve_proto
 from gateway.codecs.slow_messages import SLOW_BYTES, slow_map_bytes
+from gateway.servers import grpc_questions
 from gateway.servers.exchange import Desk, Exchange
 from gateway.servers.grpc_calls import Calls, Question, Unary
 from gateway.servers.heavy import HeavyWork
@@ -31,7 +32,7 @@ class TorchServeGrpc:
     def unary(self) -> Mapping[str, Unary]:
         """Its methods of one message each way, by name."""
         return {
-            "Ping": functools.partial(self._calls.tell, "torchserve_grpc", self._ping),
+            "Ping": functools.partial(grpc_questions.tell, "torchserve_grpc", self._ping),
             "Predictions": functools.partial(self._calls.serve, "torchserve_grpc", self._predict),
         }
 

@@ -21,7 +21,6 @@ from gateway.http1.intake import INTAKE_BYTES, Intake
 __all__ = ["END", "DirectConnection", "DirectCycle", "Shortcut"]
 
 _MAX_KEPT_BYTES = 4096  # of a head, for each connection
-_MAX_AWAITED_BYTES = 16 * 1024  # of a body, before it is accounted for
 _MAX_DIGITS = 19
 END = b"\r\n\r\n"
 """What a head ends with."""
@@ -161,7 +160,7 @@ class DirectConnection(BoundedConnection):
             return False
         if cycle.scope["method"] != "POST":  # its application may not wait for a body at all
             return False
-        return 0 <= _declared_bytes(cycle) <= _MAX_AWAITED_BYTES
+        return 0 <= _declared_bytes(cycle) <= INTAKE_BYTES  # a larger one is accounted for first
 
     def _is_whole(self, cycle: Cycle) -> bool:
         return not (cycle.more_body or self._is_arriving) and self._is_next(cycle)
@@ -183,7 +182,7 @@ class DirectConnection(BoundedConnection):
         if self._is_taking_in:
             return True
         size = _declared_bytes(cycle)
-        if self.shortcut is None or size < INTAKE_BYTES or len(first) >= size:
+        if self.shortcut is None or size <= INTAKE_BYTES or len(first) >= size:
             return False
         head = self.shortcut.read(cycle.scope) if self._is_next(cycle) else None
         held = None if head is None else self.shortcut.hold(head, size)

@@ -19,8 +19,10 @@ import numpy as np
 
 __all__ = ["INTAKE_BYTES", "Intake"]
 
-INTAKE_BYTES = 64 * 1024
-"""A smaller body comes in one piece, or nearly so."""
+INTAKE_BYTES = 16 * 1024
+"""A body of at most so many comes in one piece, or nearly so."""
+
+_LARGE_BYTES = 64 * 1024  # behind a smaller one, reading in two pieces costs more than it saves
 
 _HEAD_BYTES = 8 * 1024
 
@@ -99,7 +101,9 @@ class Intake(_InPlace):
         """So many bytes more of it are there."""
         self._at += nbytes
         if self._at == len(self._body):
-            self._connection.transport.set_protocol(_NextHead(self._connection))
+            is_large = len(self._body) >= _LARGE_BYTES
+            after = _NextHead(self._connection) if is_large else self._connection
+            self._connection.transport.set_protocol(after)
             self._on_end(self._body.toreadonly())
 
     def connection_lost(self, exc: Exception | None) -> None:

@@ -15,12 +15,14 @@ from tests.http1.short import Short, post, said_of, shortened
 from tests.http1.wire import Client, Listener, run
 
 LAST = b"GET /last HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"
-LARGE = b"\r\n\r\n" + bytes(INTAKE_BYTES)
+LARGE, LARGER = (b"\r\n\r\n" + bytes(times * INTAKE_BYTES) for times in (1, 4))
 
 REQUESTS = st.builds(
     post,
     st.sampled_from([b"/now", b"/soon", b"/task", b"/not", b"/now/2"]),
-    st.sampled_from([b"", b"a", b"bb", b"cc", b"\r\n\r\n", b"GET / HTTP/1.1\r\n\r\n", LARGE]),
+    st.sampled_from(
+        [b"", b"a", b"bb", b"cc", b"\r\n\r\n", b"GET / HTTP/1.1\r\n\r\n", LARGE, LARGER]
+    ),
 ) | st.sampled_from(
     [
         b"GET /a HTTP/1.1\r\nhost: x\r\n\r\n",

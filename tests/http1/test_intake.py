@@ -9,7 +9,7 @@ from tests.fakes.gateways import until
 from tests.http1.short import Short, post, said_of, shortened
 from tests.http1.wire import run
 
-BODY = bytes(range(256)) * (INTAKE_BYTES // 64)  # four times as much as makes it large
+BODY = bytes(range(256)) * (INTAKE_BYTES // 16)  # 256 KiB: more than one read brings with the head
 HEAD = len(post(b"/now", BODY)) - len(BODY)
 
 
@@ -72,6 +72,21 @@ def test_its_length_is_what_all_its_digits_say(zeros: int) -> None:
             await client.send(request, post(b"/now", b"next"))
             assert await client.answer() == (200, said_of(b"/now", BODY))
             assert await client.answer() == (200, said_of(b"/now", b"next"))
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("size", [INTAKE_BYTES, INTAKE_BYTES + 1, 2 * INTAKE_BYTES])
+def test_the_shortcut_takes_what_comes_in_pieces_behind_it(size: int) -> None:
+    """However little there is of it in the small piece that is read there first."""
+
+    async def scenario() -> None:
+        short = Short()
+        async with shortened(short) as listener, listener.connected() as client:
+            for body in (BODY, bytes(size), bytes(size), BODY):
+                await client.send(post(b"/now", body))
+                assert await client.answer() == (200, said_of(b"/now", body))
+            assert short.taken == 4
 
     run(scenario())
 

@@ -1,6 +1,7 @@
 """Can a request still be answered in time?
 
-Pure. The prediction is: when a slot frees, then the batches ahead of it one after another in all slots, then its
+Pure. The prediction is: when a slot frees, then the batches ahead of it one after another in all slots, or as other processes
+leave us turns, then its
 own with all that will be in it by then, each by what batches of its kind usually take of late; a fifth of the time that a
 request has is kept in hand where it has to wait, because who joins its batch later makes that slower. Where nothing is known nothing is refused, and of a kind of which nothing was heard for a second
 one request is let through, to find out whether what is known still holds: a model that was slow once might else be
@@ -83,7 +84,7 @@ class Admission(Generic[T]):
     def _before(self, entry: Entry[T], rows: int, latency: Latency) -> tuple[float, float, int]:
         """What goes before a request: its rows, the seconds that it takes, and how large its own batch will be."""
         now, most, slots = entry.arrived, self._most, max(self._slots.max_in_flight, 1)
-        ahead_all = busy_s = own_ahead = 0.0
+        ahead_all = busy_s = own_ahead = batches = 0.0
         lines = self._lines.some()
         for line in lines:
             ahead = _rows_before(line, entry)
@@ -91,11 +92,13 @@ class Admission(Generic[T]):
             if line.latency is latency and not line.closed and not entry.travels_alone:
                 own_ahead = ahead
             elif ahead:
+                batches += math.ceil(ahead / most)
                 busy_s += math.ceil(ahead / most) * (line.latency.usual_s(now, int(ahead)) or 0.0)
-        busy_s *= self._lines.count / max(len(lines), 1)
-        full_s = latency.usual_s(now, most) or 0.0
-        busy_s += (own_ahead + rows - 1) // most * full_s
-        return ahead_all, busy_s / slots, int(min(own_ahead + rows, most))
+        unseen_ratio = self._lines.count / max(len(lines), 1)
+        full = (own_ahead + rows - 1) // most
+        busy_s = busy_s * unseen_ratio + full * (latency.usual_s(now, most) or 0.0)
+        turns_s = (batches * unseen_ratio + full) * self._slots.pace_s
+        return ahead_all, max(busy_s / slots, turns_s), int(min(own_ahead + rows, most))
 
     def needed_s(self, line: Line[T], now: float) -> float:
         """How long the next batch of a line usually takes, in seconds; 0 where the line has time, or can be made to.
@@ -125,12 +128,13 @@ class Admission(Generic[T]):
         return self._most
 
     def _free_in_s(self, now: float, flights: Iterable[Batch[T]]) -> float:
-        """When a slot is likely to be free, in seconds from `now`."""
+        """When a slot is likely to be free for us, in seconds from `now`."""
+        turn_in_s = self._slots.turn_in_s(now)
         oldest = next(iter(flights), None)
         if oldest is None or self._slots.has_room:
-            return 0.0
+            return turn_in_s
         usual_s = oldest.latency.usual_s(now, oldest.rows) or 0.0
-        return max(0.0, oldest.left_at + usual_s - now)
+        return max(turn_in_s, oldest.left_at + usual_s - now)
 
 
 def _rows_before(line: Line[T], entry: Entry[T]) -> float:

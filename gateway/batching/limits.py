@@ -63,6 +63,15 @@ class Slots:
         self._slowest_at = -math.inf
 
     @property
+    def pace_s(self) -> float:
+        """How long passes from one of our batches to the next because of others, in seconds; 0 where there are none."""
+        return 0.0
+
+    def turn_in_s(self, _now: float) -> float:
+        """How long others are likely to have the places, in seconds from now; 0 where there are none."""
+        return 0.0
+
+    @property
     def has_room(self) -> bool:
         """Whether one more batch may leave."""
         return self.in_flight < self.max_in_flight
@@ -80,7 +89,7 @@ class Slots:
         """
         return self._slowest_s * _SAFETY_RATIO + _MARGIN_S
 
-    def acquire(self) -> bool:
+    def acquire(self, _now: float) -> bool:
         """Take a place. The caller has seen `has_room`; False if it has gone to somebody else."""
         self.in_flight += 1
         return True
@@ -114,34 +123,65 @@ class Lease(Protocol):
 class SharedSlots(Slots):
     """The places at a backend that other processes take too.
 
+    Of those it is not known how much they want, but how long they make us wait: `pace_s` is the lesser of the latest two
+    times from a batch of ours to the next that waited for a turn, so that one that was held up alone changes nothing.
+
     Attributes:
         on_turn: Called when there may be room again.
     """
 
-    __slots__ = ("_is_waiting", "_lease", "on_turn")
+    __slots__ = ("_acquired_at", "_asked_at", "_is_waiting", "_lease", "_paces_s", "on_turn")
 
     def __init__(self, max_in_flight: int, lease: Lease) -> None:
         super().__init__(max_in_flight)
         self.on_turn: Callable[[], None] = _do_nothing
         self._lease = lease
         self._is_waiting = False
+        self._asked_at: float | None = None
+        self._acquired_at = -math.inf
+        self._paces_s = (0.0, 0.0)
 
     @property
     def has_room(self) -> bool:
         """Whether it is worth trying: a place is free here, and others are not known to have them all."""
         return not self._is_waiting and self.in_flight < self.max_in_flight
 
-    def acquire(self) -> bool:
+    @property
+    def slowest_s(self) -> float:
+        """As in `Slots`, and until it is our turn again."""
+        return self._slowest_s + self.pace_s
+
+    @property
+    def pace_s(self) -> float:
+        """See `Slots`."""
+        return min(self._paces_s)
+
+    def turn_in_s(self, now: float) -> float:
+        """See `Slots`."""
+        return max(0.0, self._acquired_at + self.pace_s - now)
+
+    def acquire(self, now: float) -> bool:
         """Take a place, unless the others have them all, or wait for them."""
         if not self._lease.take(self.max_in_flight, self._come):
             self._is_waiting = True
+            if self._asked_at is None:
+                self._asked_at = now
             return False
-        return super().acquire()
+        self._note_pace(now)
+        return super().acquire(now)
 
     def release(self, backend_s: float | None, now: float = 0.0) -> None:
         """Give a place back; it is the turn of those who wait for it."""
         super().release(backend_s, now)
         self._lease.give_back()
+
+    def _note_pace(self, now: float) -> None:
+        """A place was taken; where that had to wait, a batch of ours may have gone on until it began to."""
+        pace_s = 0.0
+        if self._asked_at is not None and self._slowest_s < math.inf:
+            pace_s = now - max(self._acquired_at, self._asked_at - self._slowest_s)
+        self._paces_s = (self._paces_s[1], pace_s)
+        self._acquired_at, self._asked_at = now, None
 
     def _come(self) -> None:
         self._is_waiting = False

@@ -136,7 +136,7 @@ class Plan(Generic[T]):
             return None
         departure = self._departure(line, now)
         self._has_waited = departure is None
-        if departure is None or not self.slots.acquire():
+        if departure is None or not self.slots.acquire(now):
             return None
         return self._form(line, departure, now)
 

@@ -1,8 +1,8 @@
 """What do the bytes of one field say: JSON, a .npy file, or an input's elements as they are?
 
-The type that comes with them decides where it is one of JSON, text or (for BYTES) of binary data; else JSON
-is what is a whole JSON list or object, and everything else is raw. Text is never raw numbers: neither a
-form's, whose "1.25" would be four bytes of a float, nor JSON that is broken or cut off.
+The type that comes with them decides where it is one of JSON, text or binary data; else JSON is what is
+a whole JSON list or object, for numbers whatever else reads as text, and everything else is raw. Text is
+never raw numbers: neither "1.25", which would be four bytes of a float, nor JSON that is broken or cut off.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ __all__ = ["array_of", "document_of", "may_be_json"]
 
 _JSON = frozenset(("application/json", "text/json"))
 _BINARY = ("application/octet-stream", "application/x-npy", "image/", "audio/", "video/")
+_CONTROLS = bytes({*range(0x20), 0x7F} - {*b"\t\n\f\r"})  # which no text has
 
 
 def document_of(field: Field, spec: TensorSpec | None) -> tuple[object] | None:
@@ -91,7 +92,18 @@ def _is_typed_json(field: Field) -> bool:
 
 
 def _is_text(field: Field) -> bool:
-    return field.content_type.startswith("text/")
+    kind = field.content_type
+    return kind.startswith("text/") or (
+        not kind.startswith(_BINARY) and _reads_as_text(field.value)
+    )
+
+
+def _reads_as_text(value: bytes) -> bool:
+    try:
+        value.decode()  # which ends at a float's first bytes, for the most part
+    except UnicodeDecodeError:
+        return False
+    return len(value.translate(None, _CONTROLS)) == len(value)
 
 
 def _raw_shape(size: int, spec: TensorSpec, path: str) -> tuple[int, ...]:

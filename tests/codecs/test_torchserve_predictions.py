@@ -16,7 +16,7 @@ from gateway.codecs.torchserve_predictions import (
 )
 from gateway.errors import InvalidRequest
 from gateway.messages import InferResponse
-from gateway.tensors import DTYPES, Signature, Tensor, TensorSpec
+from gateway.tensors import DTYPES, Signature, Tensor, TensorSpec, check_inputs
 from tests.codecs.torchserve_bodies import (
     DATA,
     FLOATS,
@@ -117,6 +117,26 @@ def test_raw_bytes_are_what_the_model_declares() -> None:
     assert read(b"[\xc0b{" * 4, FLOATS, None)[0] == "rows"  # no text, but one row's 16 bytes
 
 
+@pytest.mark.parametrize("content_type", [None, "text/plain", "application/x-www-form-urlencoded"])
+@pytest.mark.parametrize(
+    "text", [b"hello hello hell", b"1234567812345678", b'"abcdefghijklmn"', "é".encode() * 8]
+)
+def test_text_is_never_raw_numbers_whatever_its_type(text: bytes, content_type: str | None) -> None:
+    """Each has the 16 bytes of a row; curl -T sends no type at all."""
+    assert len(text) == 16
+    with pytest.raises(InvalidRequest):
+        check_inputs("m", FLOATS, decode_body(text, content_type, FLOATS, model="m").request.inputs)
+
+
+def test_text_is_raw_where_its_type_says_so_and_numbers_need_no_type() -> None:
+    lone = signature(TensorSpec("x", "FP32", (-1,)))
+    assert read(b"3.14", lone, None)[1] == {"x": [pytest.approx(3.14)]}
+    assert read(b"3.14", lone, "application/octet-stream")[1]["x"] == [
+        np.frombuffer(b"3.14", "<f4")[0]
+    ]
+    assert read(b"\0" * 16, FLOATS, None)[1] == {"x": [[0.0] * 4]}  # ASCII, but no text
+
+
 def test_a_forms_fields_are_inputs_or_the_body() -> None:
     kind = 'multipart/form-data; boundary="b o"'
     json_file = ("application/octet-stream", json.dumps({"instances": [ROW]}).encode())
@@ -147,7 +167,7 @@ def test_urlencoded_fields_are_text_and_what_curl_calls_so_may_be_json() -> None
         (b'{"data": [1, 2,3', FLOATS, "application/octet-stream", "not JSON"),  # 16 bytes
         (b"12345", FLOATS, "application/octet-stream", "a multiple of 16"),
         (b"123", WHOLE, "application/octet-stream", "has 8"),
-        (b"1234", OPEN, None, "do not tell the shape"),
+        (b"1234", OPEN, "application/octet-stream", "do not tell the shape"),
         (b"\x00\x01", PAIR, None, "not JSON"),
         (npy(np.zeros(2)), PAIR, None, "not JSON"),
         (b"3", PAIR, "application/json", "wanted an object with a: FP32 [rows, 2], b: INT64"),

@@ -78,7 +78,7 @@ def test_predictions_over_grpc(
             "Parameter model_name is required.\nBadRequestException.()",
         ),
         (prediction("floats", {}), "INVALID_ARGUMENT", "got no fields"),
-        (prediction("floats", {"data": b"12345"}), "INVALID_ARGUMENT", "a multiple of 16"),
+        (prediction("floats", {"data": b"\0" * 5}), "INVALID_ARGUMENT", "a multiple of 16"),
         (b"\xff", "INVALID_ARGUMENT", "no PredictionsRequest message"),
         (
             prediction("floats", {str(i): b"" for i in range(257)}),

@@ -5,14 +5,15 @@ A parameter that changes the answer must not be dropped in silence; any other tr
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, MutableMapping
 
 from gateway.errors import InvalidRequest, Unsupported
 from gateway.messages import Parameter
 
-__all__ = ["narrowed", "refuse_reserved", "refuse_unsupported"]
+__all__ = ["drop_final", "narrowed", "refuse_reserved", "refuse_unsupported"]
 
 _INT64 = range(-(2**63), 2**63)
+_FINAL = "triton_enable_empty_final_response"
 
 _UNSUPPORTED = {
     "classification": "the classification extension is not spoken here",
@@ -31,6 +32,20 @@ def refuse_unsupported(names: Collection[str], path: str) -> None:
         raise Unsupported(_UNSUPPORTED[name], path=f"{path}.parameters.{name}")
 
 
+def drop_final(parameters: MutableMapping[str, Parameter]) -> None:
+    """Take out the one parameter of Triton's own that a client may send, over gRPC.
+
+    It asks for an empty answer after a stream's last one where that does not say of itself that it is the
+    last. Ours do, so there is nothing to add.
+
+    Raises:
+        InvalidRequest: it is neither true nor false.
+    """
+    asked = parameters.pop(_FINAL, False)
+    if not isinstance(asked, bool):
+        raise InvalidRequest(f"got {asked!r}, wanted true or false", path=f"parameters.{_FINAL}")
+
+
 def refuse_reserved(names: Iterable[str]) -> None:
     """Refuse request parameters that Triton keeps for itself.
 
@@ -40,7 +55,8 @@ def refuse_reserved(names: Iterable[str]) -> None:
     for name in names:
         if name.startswith("triton_"):
             raise InvalidRequest(
-                "parameter names that start with 'triton_' are reserved", path=f"parameters.{name}"
+                "parameter keys starting with 'triton_' are reserved for Triton usage",
+                path=f"parameters.{name}",
             )
 
 

@@ -19,7 +19,7 @@ from typing import Any, TypeAlias
 from gateway._stubs import oip_wire_pb2 as pb
 from gateway.codecs.elements import array_of
 from gateway.codecs.oip_model import IndexedModel, ServerMetadata, check_count, datatype_named
-from gateway.codecs.oip_parameters import refuse_reserved, refuse_unsupported
+from gateway.codecs.oip_parameters import drop_final, refuse_reserved, refuse_unsupported
 from gateway.codecs.oip_proto_metadata import (
     decode_model_metadata,
     decode_model_ready,
@@ -104,7 +104,9 @@ def decode_request(data: bytes) -> InferRequest:
     message, blobs = parse_apart(pb.ModelInferRequest, data, _RAW_INPUTS)
     model = message.model_name
     parameters = _read_parameters(message.parameters)
-    refuse_reserved(parameters)
+    if parameters:
+        drop_final(parameters)
+        refuse_reserved(parameters)
     return InferRequest(
         model=model,
         inputs=_read_tensors(message.inputs, blobs, "input", model),

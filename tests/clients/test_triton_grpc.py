@@ -146,7 +146,12 @@ def test_a_stream_answers_in_order_and_outlives_an_error(tmp_path: Path) -> None
         client.start_stream(lambda result, error: told.put((result, error)))
         for i in range(200):  # more than may be under way at the same time
             model = "none" if i == 5 else "floats"
-            client.async_stream_infer(model, [asked("x", X + i, "FP32")], request_id=str(i))
+            client.async_stream_infer(
+                model,
+                [asked("x", X + i, "FP32")],
+                request_id=str(i),
+                enable_empty_final_response=i % 2 == 0,
+            )
         for i in range(200):
             result, error = told.get(timeout=WAIT_S)
             if i == 5:
@@ -154,6 +159,7 @@ def test_a_stream_answers_in_order_and_outlives_an_error(tmp_path: Path) -> None
                 continue
             assert error is None
             assert result.get_response().id == str(i)
+            assert result.get_response().parameters["triton_final_response"].bool_param
             same(result.as_numpy("y"), (X + i) * 2 + 1)
         client.stop_stream()
         assert client.get_inference_statistics("floats").model_stats[0].inference_count == 199

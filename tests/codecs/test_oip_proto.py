@@ -251,6 +251,19 @@ def test_reserved_and_empty_parameters_are_refused() -> None:
     assert refusal(message.SerializeToString()).path == "parameters.empty"
 
 
+def test_the_one_parameter_of_tritons_that_a_client_may_send_goes_no_further() -> None:
+    """It would mean nothing to a backend, and would keep requests from sharing a batch."""
+    message = pb.ModelInferRequest(model_name="m")
+    message.parameters["triton_enable_empty_final_response"].bool_param = True
+    message.parameters["mine"].int64_param = 1
+    assert oip_proto.decode_request(message.SerializeToString()).parameters == {"mine": 1}
+    message.parameters["triton_enable_empty_final_response"].string_param = "yes"
+    refused = refusal(message.SerializeToString())
+    assert str(refused) == (
+        "parameters.triton_enable_empty_final_response: got 'yes', wanted true or false"
+    )
+
+
 def test_triton_may_answer_with_its_own_parameters() -> None:
     """What is reserved in a request is ordinary in a response."""
     message = pb.ModelInferResponse(model_name="m")

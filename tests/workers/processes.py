@@ -114,6 +114,11 @@ class Crew:
 
         await self.until(is_so)
 
+    async def ends(self) -> int:
+        """Wait until the supervisor has ended; its exit status."""
+        async with asyncio.timeout(60):
+            return await self.process.wait()
+
     async def until_logged(self, event: str, times: int = 1) -> None:
         """Wait until the log has told this so often."""
 

@@ -92,8 +92,7 @@ def test_calls_streams_and_kept_connections_are_answered_before_the_end(tmp_path
         assert rest.result().json() == {"predictions": [7]}
         for channel in channels:
             await channel.close()
-        async with asyncio.timeout(60):
-            assert await crew.process.wait() == 0
+        assert await crew.ends() == 0
 
     against(tmp_path, scenario)
 
@@ -111,7 +110,6 @@ def test_signals_to_every_process_at_once_lose_nothing(tmp_path: Path) -> None:
             await crew.until_logged("Shutting down", 2)
             gate.opened.set()
         assert [task.result().json() for task in held] == [{"predictions": [n]} for n in range(12)]
-        async with asyncio.timeout(60):
-            assert await crew.process.wait() == 0
+        assert await crew.ends() == 0
 
     against(tmp_path, scenario)

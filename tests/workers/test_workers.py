@@ -159,17 +159,11 @@ def test_sigterm_answers_what_was_accepted_by_any_worker_and_exits_0(tmp_path: P
         crew.backend.fault = gate = Gate()
         async with asyncio.TaskGroup() as group:
             asked = [group.create_task(crew.predict(n)) for n in range(40)]
-            await gate.arrived.wait()
-
-            async def all_accepted() -> bool:
-                return await crew.total("tandem_in_flight_requests") == 40
-
-            await crew.until(all_accepted)
+            await crew.until_accepted(40)
             crew.process.send_signal(signal.SIGTERM)
             gate.opened.set()
         assert [task.result().json() for task in asked] == [{"predictions": [n]} for n in range(40)]
-        async with asyncio.timeout(60):
-            assert await crew.process.wait() == 0
+        assert await crew.ends() == 0
 
     against(tmp_path, scenario)
 
@@ -200,8 +194,7 @@ def test_steady_traffic_over_sigterm_sees_answers_or_a_closed_door(tmp_path: Pat
 
             await crew.until(has_begun)
             crew.process.send_signal(signal.SIGTERM)
-        async with asyncio.timeout(60):
-            assert await crew.process.wait() == 0
+        assert await crew.ends() == 0
 
     against(tmp_path, scenario)
 
@@ -211,7 +204,7 @@ def test_a_worker_told_to_leave_by_another_drains_and_is_replaced(tmp_path: Path
         crew.backend.fault = gate = Gate()
         async with asyncio.TaskGroup() as group:
             asked = [group.create_task(crew.predict(n)) for n in range(8)]
-            await gate.arrived.wait()
+            await gate.reached()
             os.kill(crew.pids()[1], signal.SIGTERM)
             await crew.until_logged("a worker leaves by itself")
             asked += [group.create_task(crew.predict(n)) for n in range(8, 16)]
@@ -227,8 +220,7 @@ def test_workers_that_keep_dying_end_everything(tmp_path: Path) -> None:
         for time in range(5):
             await crew.until_logged("a worker is up", 2 + time)
             os.kill(crew.pids()[0], signal.SIGKILL)
-        async with asyncio.timeout(60):
-            assert await crew.process.wait() == 1
+        assert await crew.ends() == 1
         assert "worker 0 failed 5 times in a row: it was ended by SIGKILL" in crew.log[-1]["event"]
 
     against(tmp_path, scenario)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 from gateway.codecs.torchserve_fields import Field
 from gateway.codecs.torchserve_predictions import (
@@ -19,6 +20,7 @@ from gateway.pipeline import Route
 from gateway.servers.exchange import Desk, Exchange, Headers
 from gateway.servers.heavy import HEAVY_BYTES, HeavyWork, are_heavy
 from gateway.servers.torchserve_problems import UnknownVersion
+from gateway.tensors import Signature
 
 __all__ = ["TorchServeCalls"]
 
@@ -42,9 +44,8 @@ class TorchServeCalls:
         route, deadline = self._route(exchange, headers, asked, None)
         signature = route.signature
         if len(body) > HEAVY_BYTES and slow_bytes(body, kind, signature) > HEAVY_BYTES:
-            prediction = await self._heavy.run(
-                deadline, decode_body, body, kind, signature, model=model
-            )
+            read = partial(decode_body, body, kind, model=model)
+            route, prediction = await self._read_elsewhere(exchange, route, deadline, read)
         else:
             prediction = decode_body(body, kind, signature, model=model)
         return await self._infer(exchange, route, prediction, deadline)
@@ -66,9 +67,8 @@ class TorchServeCalls:
         route, deadline = self._route(exchange, headers, asked, timeout_s)
         signature, model = route.signature, asked.model
         if slow_field_bytes(fields, signature) > HEAVY_BYTES:
-            prediction = await self._heavy.run(
-                deadline, decode_fields, fields, signature, model=model
-            )
+            read = partial(decode_fields, fields, model=model)
+            route, prediction = await self._read_elsewhere(exchange, route, deadline, read)
         else:
             prediction = decode_fields(fields, signature, model=model)
         return await self._infer(exchange, route, prediction, deadline)
@@ -78,6 +78,9 @@ class TorchServeCalls:
     ) -> tuple[Route, Deadline]:
         exchange.target = target = self._desk.target(headers, exchange, asked, "")
         deadline = self._desk.deadline(headers, exchange, timeout_s)
+        return self._route_to(exchange, target), deadline
+
+    def _route_to(self, exchange: Exchange, target: Target) -> Route:
         pipeline = self._desk.pipeline
         try:
             exchange.route = route = pipeline.route(target)
@@ -85,7 +88,30 @@ class TorchServeCalls:
             if target.model in pipeline.table.models:
                 raise UnknownVersion(error.message) from error
             raise
-        return route, deadline
+        return route
+
+    async def _read_elsewhere(
+        self,
+        exchange: Exchange,
+        route: Route,
+        deadline: Deadline,
+        read: Callable[[Signature], Prediction],
+    ) -> tuple[Route, Prediction]:
+        """What the worker process reads by the signature, and who answers once it has been read.
+
+        A reload in the meantime closes the lane that was found before, and may change the signature; then
+        the bytes may mean something else, and are read again. The deadline bounds how often.
+        """
+        pipeline, target = self._desk.pipeline, exchange.target
+        assert target is not None, "a route is found by one"
+        while True:
+            scene = pipeline.scene
+            prediction = await self._heavy.run(deadline, read, route.signature)
+            if pipeline.scene is scene:
+                return route, prediction
+            before, route = route, self._route_to(exchange, target)
+            if route.signature == before.signature:
+                return route, prediction
 
     async def _infer(
         self, exchange: Exchange, route: Route, prediction: Prediction, deadline: Deadline

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
+import os
+import signal
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,7 +15,7 @@ import numpy as np
 import pytest
 
 from tests.fakes.arithmetic import Arithmetic
-from tests.fakes.gateways import Stack, against
+from tests.fakes.gateways import Stack, against, until
 
 ROW, ANSWER = [1, 2, 3, 4], [3.0, 5.0, 7.0, 9.0]
 FLOATS = "/predictions/floats"
@@ -189,6 +192,40 @@ def test_large_json_is_read_and_written_in_the_worker_process(tmp_path: Path) ->
         assert only_the_answer == 1
         broken = await stack.rest.post(FLOATS, content=b"[" * 20_000)
         assert (broken.status_code, broken.json()["type"]) == (400, "BadRequestException")
+
+    against(tmp_path, scenario)
+
+
+_LARGE = [ROW] * 4000
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        {"json": {"instances": _LARGE}},
+        {"files": {"data": json.dumps({"instances": _LARGE}).encode()}},
+    ],
+)
+def test_a_reload_loses_no_body_that_is_being_read(tmp_path: Path, form: Mapping[str, Any]) -> None:
+    """Its lane is found by the configuration that holds when it has been read."""
+
+    async def scenario(stack: Stack) -> None:
+        assert (await stack.rest.post(FLOATS, **form)).status_code == 200
+        worker = stack.gateway._heavy.worker_pid
+        assert worker is not None
+        async with asyncio.TaskGroup() as group:
+            os.kill(worker, signal.SIGSTOP)
+            try:
+                asked = group.create_task(stack.rest.post(FLOATS, **form))
+                await until(lambda: stack.count("tandem_heavy_queued") == 1)
+                more = "[models.floats.batching]\nmax_batch_rows = 8\nmax_queued_rows = 8000\n"
+                stack.path.write_text(stack.path.read_text() + more)
+                reloads = "tandem_config_reloads_total"
+                await until(lambda: stack.count(reloads, outcome="applied") == 1)
+            finally:
+                os.kill(worker, signal.SIGCONT)
+        answer = asked.result()
+        assert (answer.status_code, answer.json()) == (200, {"predictions": [ANSWER] * 4000})
 
     against(tmp_path, scenario)
 

@@ -7,6 +7,7 @@
     admission.py can a request still be answered in time?  (pure)
     latency.py  how long does a batch of so many rows take?  (pure)
     in_flight.py how many batches should be at the backend?  (pure)
+    trial.py    are more rows answered a second with another number of them?  (pure)
     patience.py is it worth waiting for more rows?  (pure)
     pressure.py is the gateway itself what everything waits for?  (pure)
     lull.py     has the gateway anything else to do before a batch is bound?  (pure)

@@ -1,103 +1,117 @@
 """How many batches should be at the backend at the same time?
 
 Pure: `now` is an argument, in seconds. No model of the backend tells: a second batch may hide the time that the first
-is on its way, or only stand in the backend's own queue, where it can no longer grow. So it is tried. While requests
-mostly wait for a slot, one more slot and one less are tried in turn, for two stretches of time between two
-without, so that a load that rises or falls meanwhile favours neither; what counts is rows answered a second. One more
-has to give 5 % more, one less may lose 2 %, because of batches that are bound later more requests share each. What
-did not pay is tried again later and later. Where nobody waits for a slot, fewer would do, and are used.
+is on its way, or only stand in the backend's own queue, where it can no longer grow. So it begins with two and tries: one
+fewer, one more. A trial (`trial.py`) is counted in batches, not in seconds, so that what is quick is found out quickly.
+What counts is rows answered a second. One more has to give 6 % more, one less may lose 5 %, because of batches that are
+bound later more requests share each.
+
+It is tried while requests mostly wait for a slot. Where neither direction pays, the next trial is later and later, but
+at once where the rows a second have doubled or halved: then it is another backend, or another load. Where nobody waits for
+a slot the number does nothing, and goes back to two from above.
 """
 
 from __future__ import annotations
 
+from gateway.batching.trial import Stretch, Trial
+
 __all__ = ["InFlight"]
 
-_STRETCH_BATCHES = 16
-_STRETCH_S = 0.2
+_FIRST = 2
+_LOOK_BATCHES = 16
 _OFTEN_RATIO, _SELDOM_RATIO = 0.5, 0.1
-_GAIN_RATIO = 1.05
-_LOSS_RATIO = 0.98
-_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 1.0, 64.0
+_GAIN_RATIO, _LOSS_RATIO = 1.06, 0.95
+_FIRST_PAUSE, _DOUBLINGS = 512, 4  # batches, and how often that grows
+_OTHER_RATIO, _OTHER_LOOKS = 2.0, 3
 
 
 class InFlight:
     """The number, between bounds.
 
     Args:
-        least: The lower bound, where it begins.
+        least: The lower bound.
         most: The upper bound.
 
     Attributes:
-        limit: How many there should be now.
+        limit: How many there should be now. Two in the beginning, or what is nearest within the bounds.
     """
 
-    # Invariant: `_rates` are those of the stretches of a trial that are over, of the four (without, with, with, without);
-    # empty while nothing is tried.
-
     def __init__(self, least: int, most: int) -> None:
-        self.limit = least
         self._least, self._most = least, most
-        self._best = least
-        self._tried = least
-        self._rates: list[float] = []
-        self._goes_up = True
-        self._pause_s = _FIRST_PAUSE_S
-        self._next_at = 0.0
-        self._begin(0.0)
+        self._first = self._best = self.limit = min(max(_FIRST, least), most)
+        self._trial: Trial | None = None
+        self._look = Stretch(0.0)
+        self._goes_up = False
+        self._refused = 0  # trials since the last that paid
+        self._pause = 0  # batches until the next
+        self._usual_rate = 0.0
+        self._other_looks = 0
 
     def note(self, now: float, rows: int, queued_rows: int) -> int:
         """A batch of so many rows was answered, while so many waited; returns `limit`."""
-        self._batches += 1
-        self._rows += rows
-        self._waited += queued_rows > 0
-        passed_s = now - self._since
-        if self._batches >= _STRETCH_BATCHES and passed_s >= _STRETCH_S:
-            if self._waited >= _OFTEN_RATIO * self._batches:
-                self._learn(now, self._rows / passed_s)
+        if self._least < self._most:
+            if self._trial is not None:
+                self._try(self._trial, now, rows, queued_rows)
             else:
-                self._end_trial(now)
-                if self._waited <= _SELDOM_RATIO * self._batches:
-                    self._best = max(self._least, self._best - 1)
-                    self.limit = self._best
-            self._begin(now)
+                self._watch(now, rows, queued_rows)
         return self.limit
 
-    def _begin(self, now: float) -> None:
-        self._since = now
-        self._batches = self._rows = self._waited = 0
-
-    def _learn(self, now: float, rows_per_s: float) -> None:
-        """Go on with a trial, or begin one."""
-        if not self._rates and (now < self._next_at or self._least == self._most):
+    def _watch(self, now: float, rows: int, queued_rows: int) -> None:
+        """Find out whether to begin a trial."""
+        look = self._look
+        look.note(rows, queued_rows)
+        self._pause -= 1
+        if look.batches < _LOOK_BATCHES:
             return
-        self._rates.append(rows_per_s)
-        if len(self._rates) == 1:
-            self._tried = self._neighbour()
-            self.limit = self._tried
-        elif len(self._rates) == 3:  # noqa: PLR2004  # without, with, with
+        if look.waited >= _OFTEN_RATIO * look.batches:
+            self._compare(look.rate(now))
+            if self._pause <= 0:
+                self._begin_trial(now)
+        elif look.waited <= _SELDOM_RATIO * look.batches and self._best > self._first:
+            self._best -= 1
             self.limit = self._best
-        elif len(self._rates) == 4:  # noqa: PLR2004
-            self._judge(now)
+        self._look = Stretch(now)
+
+    def _compare(self, rate: float) -> None:
+        """End the pause where it is no longer as it was."""
+        usual = self._usual_rate
+        is_other = not usual / _OTHER_RATIO <= rate <= usual * _OTHER_RATIO
+        self._other_looks = self._other_looks + 1 if is_other else 0
+        if self._other_looks >= _OTHER_LOOKS:
+            self._refused = self._pause = 0
+
+    def _begin_trial(self, now: float) -> None:
+        tried = self._neighbour()
+        least_ratio = _GAIN_RATIO if tried > self._best else _LOSS_RATIO
+        self._trial = Trial(now, self._best, tried, least_ratio)
 
     def _neighbour(self) -> int:
         if self._best == self._most or (not self._goes_up and self._best > self._least):
             return self._best - 1
         return self._best + 1
 
-    def _judge(self, now: float) -> None:
-        before, *with_it, after = self._rates
-        ratio = sum(with_it) / (before + after)
-        is_more = self._tried > self._best
-        if ratio >= (_GAIN_RATIO if is_more else _LOSS_RATIO):
-            self._best, self._goes_up, self._pause_s = self._tried, is_more, 0.0
-        else:
-            self._goes_up = not is_more
-        self._end_trial(now)
+    def _try(self, trial: Trial, now: float, rows: int, queued_rows: int) -> None:
+        self.limit = trial.note(now, rows, queued_rows)
+        if trial.waited_ratio < _OFTEN_RATIO:
+            self._end_trial(now)
+        elif trial.pays is not None:
+            self._judge(trial, pays=trial.pays)
+            self._end_trial(now)
+
+    def _judge(self, trial: Trial, *, pays: bool) -> None:
+        """Move, and go on in that direction: the other was just seen not to pay. Or turn; and rest after both."""
+        is_more = trial.tried > self._best
+        self._goes_up = is_more == pays
+        if pays:
+            self._best = trial.tried
+        self._refused = 1 if pays else self._refused + 1
+        has_both = self._least < self._best < self._most
+        rests = self._refused - has_both
+        self._pause = _FIRST_PAUSE << min(rests - 1, _DOUBLINGS) if rests > 0 else 0
+        self._usual_rate = trial.rate
+        self._other_looks = 0
 
     def _end_trial(self, now: float) -> None:
-        if not self._rates:
-            return
-        self._rates.clear()
+        self._trial = None
         self.limit = self._best
-        self._next_at = now + self._pause_s
-        self._pause_s = min(max(2 * self._pause_s, _FIRST_PAUSE_S), _LONGEST_PAUSE_S)
+        self._look = Stretch(now)

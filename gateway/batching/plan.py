@@ -51,7 +51,7 @@ class Plan(Generic[T]):
         # Who shares its slots with others cannot tell what its own number does.
         least = most if slots is not None else limits.min_in_flight or most
         self.in_flight = InFlight(least, most)
-        self.slots = slots or Slots(least)
+        self.slots = slots or Slots(self.in_flight.limit)
         self.patience = Patience(limits.max_delay_s)
         self._limits = limits
         self._known: dict[int, Entry[T]] = {}

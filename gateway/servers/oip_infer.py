@@ -5,15 +5,19 @@ from __future__ import annotations
 from typing import Final
 
 from gateway.codecs import oip_proto
+from gateway.codecs.named_model import model_asked
 from gateway.codecs.oip_proto_heads import Heads
+from gateway.codecs.protobuf import NotAMessage
 from gateway.codecs.slow_messages import SLOW_BYTES, are_slow, slow_infer_bytes
-from gateway.messages import Dialect, InferRequest, InferResponse
+from gateway.errors import InvalidRequest, Unsupported
+from gateway.messages import Dialect, InferRequest, InferResponse, Target
 from gateway.pipeline import Answer
 from gateway.prepare import Kind
 from gateway.servers.exchange import Desk, Exchange
 from gateway.servers.explain import explained, wants_explanation
 from gateway.servers.grpc_calls import Calls, Question, Reading
 from gateway.servers.oip_rest import timeout_s_of
+from gateway.servers.statuses import check_known
 from gateway.tensors import DTYPES, Datatype
 
 __all__ = ["OipPredict"]
@@ -33,13 +37,17 @@ class OipPredict:
         self._scene = desk.pipeline.scene
         self._heads: Heads[Kind] = Heads()
 
-    def read(self, _: Exchange, question: Question) -> Reading:
+    def read(self, exchange: Exchange, question: Question) -> Reading:
         """See `PredictMethod`."""
         if self._scene is not self._desk.pipeline.scene:  # of the old one nothing is to be kept
             self._scene, self._heads = self._desk.pipeline.scene, Heads()
-        request, head = self._heads.read(question.data)
-        if request.parameters:
-            return Reading(request, _patience_s(question, request))
+        try:
+            request, head = self._heads.read(question.data)
+            if request.parameters:
+                return Reading(request, _patience_s(question, request))
+        except (InvalidRequest, Unsupported) as error:
+            self._check_known(exchange, question.data, error)
+            raise
         if head is None:
             return Reading(request, question.left_s)
         if head.known is None:
@@ -71,9 +79,13 @@ class OipPredict:
             GatewayError: it is refused.
         """
         data, decode = question.data, oip_proto.decode_request
-        if len(data) > SLOW_BYTES and slow_infer_bytes(data) > SLOW_BYTES:
-            return await self._calls.elsewhere(exchange, question, decode, data)
-        return decode(data)
+        try:
+            if len(data) > SLOW_BYTES and slow_infer_bytes(data) > SLOW_BYTES:
+                return await self._calls.elsewhere(exchange, question, decode, data)
+            return decode(data)
+        except (InvalidRequest, Unsupported) as error:
+            self._check_known(exchange, data, error)
+            raise
 
     async def answer_to(
         self, exchange: Exchange, question: Question, request: InferRequest
@@ -91,6 +103,16 @@ class OipPredict:
         if encoded is None:
             return await self.write_apart(exchange, question, request, answer)
         return encoded
+
+    def _check_known(
+        self, exchange: Exchange, data: bytes, error: InvalidRequest | Unsupported
+    ) -> None:
+        """See `check_known`; what is no message at all asks for no model."""
+        if isinstance(error, NotAMessage):
+            return
+        model, version = model_asked(data)
+        exchange.target = target = Target(model=model, version=version)
+        check_known(self._desk.pipeline.table, target)
 
     def _response(self, exchange: Exchange, request: InferRequest, answer: Answer) -> InferResponse:
         if request.parameters and wants_explanation(request) and exchange.route is not None:

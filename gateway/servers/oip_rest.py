@@ -8,7 +8,7 @@ from urllib.parse import unquote
 
 from gateway.codecs import oip_json, oip_json_numbers
 from gateway.codecs.oip_raw_request import decode_raw_request
-from gateway.errors import InvalidRequest
+from gateway.errors import InvalidRequest, Unsupported
 from gateway.messages import InferRequest, InferResponse, Target
 from gateway.pipeline import Answer, Pipeline
 from gateway.servers.exchange import Desk, Exchange
@@ -18,6 +18,7 @@ from gateway.servers.http_call import Call, Question, Reply, reply_to
 from gateway.servers.oip_predict import numbers_at_once
 from gateway.servers.packing import PACKED_BYTES, encoding_of, packed
 from gateway.servers.remembered import remembered
+from gateway.servers.statuses import check_known
 
 __all__ = ["OipRest", "timeout_s_of"]
 
@@ -85,32 +86,40 @@ class OipRest:
         """Read a predict request; None if it is to be read elsewhere."""
         # Set before anything can fail, so that the books name the model of a request that cannot be read.
         exchange.target = asked = self._asked(call)
-        length, size = _header_length(call), len(call.body)
-        if (size if length is None else min(length, size)) > HEAVY_BYTES:
-            read = numbers_at_once(call.body, length, model=asked.model, version=asked.version)
-            return None if read is None else self._question(exchange, call, asked, read)
-        if length == 0:
-            route, deadline = self._desk.route(call.headers, exchange, asked, call.known)
-            request = decode_raw_request(
-                call.body, route.signature, model=asked.model, version=asked.version
+        try:
+            length, size = _header_length(call), len(call.body)
+            if (size if length is None else min(length, size)) > HEAVY_BYTES:
+                read = numbers_at_once(call.body, length, model=asked.model, version=asked.version)
+                return None if read is None else self._question(exchange, call, asked, read)
+            if length == 0:
+                route, deadline = self._desk.route(call.headers, exchange, asked, call.known)
+                request = decode_raw_request(
+                    call.body, route.signature, model=asked.model, version=asked.version
+                )
+                return Question(call, route, request, deadline, form=_ALL_BINARY)
+            read = oip_json_numbers.decode_request(
+                call.body, length, model=asked.model, version=asked.version
             )
-            return Question(call, route, request, deadline, form=_ALL_BINARY)
-        read = oip_json_numbers.decode_request(
-            call.body, length, model=asked.model, version=asked.version
-        )
-        return self._question(exchange, call, asked, read)
+            return self._question(exchange, call, asked, read)
+        except (InvalidRequest, Unsupported):
+            check_known(self._pipeline.table, asked)
+            raise
 
     async def _begin_large(self, exchange: Exchange, call: Call) -> Question:
         exchange.target = asked = self._asked(call)
-        read = await self._heavy.run(
-            self._desk.reading_deadline(call.headers, exchange),
-            oip_json_numbers.decode_request,
-            call.body,
-            _header_length(call),
-            model=asked.model,
-            version=asked.version,
-        )
-        return self._question(exchange, call, asked, read)
+        try:
+            read = await self._heavy.run(
+                self._desk.reading_deadline(call.headers, exchange),
+                oip_json_numbers.decode_request,
+                call.body,
+                _header_length(call),
+                model=asked.model,
+                version=asked.version,
+            )
+            return self._question(exchange, call, asked, read)
+        except (InvalidRequest, Unsupported):
+            check_known(self._pipeline.table, asked)
+            raise
 
     def _asked(self, call: Call) -> Target:
         asked = _match(call.path)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 
 from gateway.codecs.oip_model import IndexedModel
-from gateway.errors import UnknownModel
+from gateway.errors import InvalidRequest, NotReady, UnknownModel
 from gateway.messages import ModelDescription, Target, VersionStatus
 from gateway.routing.table import Arm, ModelRoutes, RouteTable
 
 __all__ = [
     "UnknownStatus",
+    "check_known",
     "describe_target",
     "index_of",
     "is_ready",
@@ -29,6 +31,16 @@ def describe_target(table: RouteTable, target: Target) -> ModelDescription:
     arm = table.resolve(target).arm
     assert arm.description is not None, "resolve only returns arms that were described"
     return replace(arm.description, model=arm.model, version=arm.version)
+
+
+def check_known(table: RouteTable, target: Target) -> None:
+    """Let who sent a body that cannot be read hear first that nobody would have answered it.
+
+    Raises:
+        UnknownModel: the model or the version is not served here.
+    """
+    with suppress(NotReady, InvalidRequest):
+        table.resolve(target)
 
 
 def versions_of(routes: ModelRoutes) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from gateway._stubs import oip_wire_pb2 as oip
 from gateway._stubs import tfs_wire_pb2 as tfs
-from gateway.codecs.named_model import model_named
+from gateway.codecs.named_model import model_asked, model_named
 
 KNOWN = {"iris", "é"}
 
@@ -41,3 +41,10 @@ def test_any_bytes_name_a_known_model_or_none(data: bytes) -> None:
     """And nothing is raised."""
     assert model_named(data, KNOWN) in {*KNOWN, ""}
     assert model_named(data, ()) == ""
+    model_asked(data)
+
+
+@pytest.mark.parametrize("version", ["", "7"])
+def test_what_a_message_asks_for_is_found_whoever_serves_it(version: str) -> None:
+    message = oip.ModelInferRequest(model_name="é", model_version=version, id="i")
+    assert model_asked(message.SerializeToString()) == ("é", version or None)

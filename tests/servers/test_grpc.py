@@ -12,6 +12,7 @@ import pytest
 import tritonclient.grpc.aio as triton
 from tritonclient.utils import InferenceServerException
 
+from gateway._stubs import oip_wire_pb2 as pb
 from gateway.codecs import oip_proto, tfs_proto
 from gateway.messages import InferRequest, Target
 from gateway.tensors import Tensor
@@ -148,6 +149,31 @@ def test_the_callers_mistakes_have_their_codes(
         got, details = await code_of(method_of(channel, method)(encode(request_)))
         assert (got.name, text in details) == (code, True), details
         assert stack.count("tandem_requests_total") == 1
+
+    against(tmp_path, scenario)
+
+
+@pytest.mark.parametrize("count", [1, 30_000])  # in one step, or elsewhere
+def test_an_unknown_model_is_told_before_what_is_wrong_with_its_tensors(
+    tmp_path: Path, count: int
+) -> None:
+    """As Triton has it; the version, and a stream's answers, as well."""
+
+    async def scenario(stack: Stack, channel: grpc.aio.Channel) -> None:
+        for name, version, told in (
+            ("none", "", "unknown model: 'none' is not found"),
+            ("floats", "9", "unknown model: 'floats' version 9 is not found"),
+        ):
+            message = pb.ModelInferRequest(model_name=name, model_version=version)
+            message.inputs.add(name="x", datatype="FP99", shape=[count])
+            message.inputs[0].contents.fp32_contents.extend([1.0] * count)
+            code, text = await code_of(method_of(channel, INFER)(message.SerializeToString()))
+            assert (code.name, told in text) == ("NOT_FOUND", True), text
+        message = pb.ModelInferRequest(model_name="floats")
+        message.inputs.add(name="x", datatype="FP99", shape=[1])
+        code, text = await code_of(method_of(channel, INFER)(message.SerializeToString()))
+        assert (code.name, "FP99" in text) == ("INVALID_ARGUMENT", True), text
+        assert stack.count("tandem_requests_total", reason="unknown_model") == 2
 
     against(tmp_path, scenario)
 

@@ -104,6 +104,10 @@ def test_a_unit_sticks_to_its_arm_and_an_arm_can_be_forced(tmp_path: Path) -> No
         (OIP, b"{}", 400, "inputs"),
         ("/v2/models/none/infer", b'{"inputs": []}', 404, "unknown model: 'none'"),
         ("/v2/models/floats/versions/9/infer", b'{"inputs": []}', 404, "version 9 is not found"),
+        # The Open Inference Protocol looks the model up first, whatever the body is.
+        ("/v2/models/none/infer", b"junk", 404, "unknown model: 'none' is not found"),
+        ("/v2/models/none/infer", b"junk" * 100_000, 404, "unknown model: 'none' is not found"),
+        ("/v2/models/floats/versions/9/infer", b"{}", 404, "version 9 is not found"),
     ],
 )
 def test_the_callers_mistakes_are_told_in_its_dialect(

@@ -33,7 +33,7 @@ class ExampleReplicas(Replicas):
             assert isinstance(replica, ExampleBackend), "else these are plain replicas"
             return replica.ask(method, data, deadline, trace=trace)
 
-        return await self._ask(model_named(data, self._lacking), deadline, call)
+        return await self._ask(model_named(data, self._roster.lacking), deadline, call)
 
     async def reload(self, data: bytes, deadline: Deadline, *, trace: Trace | None = None) -> bytes:
         """Send every replica another configuration; see `all_taken` for what comes of it."""
@@ -47,4 +47,6 @@ class ExampleReplicas(Replicas):
 
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(told(replica)) for replica in self._replicas]
-        return all_taken(dict(zip(self._addresses, [task.result() for task in tasks], strict=True)))
+        return all_taken(
+            dict(zip(self._roster.addresses, [task.result() for task in tasks], strict=True))
+        )

@@ -14,6 +14,8 @@ __all__ = ["Race"]
 _T = TypeVar("_T")
 _Call: TypeAlias = Coroutine[Any, Any, _T]
 
+_MIN_AGAIN_S = 0.01
+
 
 class Race(Generic[_T]):
     """One call and at most one rival, run once.
@@ -46,7 +48,8 @@ class Race(Generic[_T]):
 
         Args:
             call: Made at once.
-            rival: Gives the other call, or None for none; asked once, if `call` has not ended by then.
+            rival: Gives the other call, or None for none now; asked if `call` has not ended by then, and as
+                long as it gave none again, each time after twice as long.
             patience_s: Seconds until then, in whole milliseconds or a little more; None for never.
 
         Raises:
@@ -56,8 +59,7 @@ class Race(Generic[_T]):
         started = loop.time()
         async with asyncio.TaskGroup() as group:
             calls = [group.create_task(_outcome(call))]
-            await asyncio.wait(calls, timeout=_whole_ms(patience_s))
-            other = None if calls[0].done() else rival()
+            other = await _rival_of(calls[0], rival, patience_s)
             if other is not None:
                 self.has_rival = True
                 calls.append(group.create_task(_outcome(other)))
@@ -72,6 +74,22 @@ class Race(Generic[_T]):
         if isinstance(outcome, GatewayError):
             raise outcome
         return outcome
+
+
+async def _rival_of(
+    call: asyncio.Task[_T | GatewayError],
+    rival: Callable[[], _Call[_T] | None],
+    patience_s: float | None,
+) -> _Call[_T] | None:
+    """The other call, None where the first ended before there was one."""
+    while True:
+        await asyncio.wait([call], timeout=_whole_ms(patience_s))
+        if call.done():
+            return None
+        other = rival()
+        if other is not None:
+            return other
+        patience_s = max(2.0 * (patience_s or 0.0), _MIN_AGAIN_S)
 
 
 def _whole_ms(seconds: float | None) -> float | None:

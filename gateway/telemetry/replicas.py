@@ -22,7 +22,7 @@ class ReplicaMetrics:
         self._owners: dict[tuple[str, str], object] = {}
         self.batches = Counter(
             "tandem_replica_batches_total",
-            "Batches sent to a replica; reason is ok, the error's, or outrun by another replica's answer.",
+            "Batches sent to a replica; reason is ok, the error's, failed_over, or outrun by another replica's answer.",
             (*_REPLICA, "reason"),
             registry=registry,
         )

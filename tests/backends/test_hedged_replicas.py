@@ -100,7 +100,7 @@ def test_an_unreachable_first_replica_waits_for_its_hedge() -> None:
     async def story() -> None:
         dying, slow, third = stalled(), stalled(), Replica()
         every = Hedged(dying, slow, third)
-        every.backend._pending[2] = 1  # so the second is chosen for the hedge
+        every.backend._roster.pending[2] = 1  # so the second is chosen for the hedge
         async with asyncio.TaskGroup() as group:
             call = group.create_task(every.backend.infer(BATCH, FAR))
             await slow.seen.wait()
@@ -128,7 +128,7 @@ def test_when_both_are_unreachable_there_is_no_third_call() -> None:
     async def story() -> None:
         dying, dead, third = stalled(), Replica(error=away()), Replica()
         every = Hedged(dying, dead, third)
-        every.backend._pending[2] = 1
+        every.backend._roster.pending[2] = 1
         async with asyncio.TaskGroup() as group:
             group.create_task(refused(every))
             await dead.seen.wait()

@@ -100,11 +100,15 @@ async def _discard(receive: Receive) -> None:
                     return
 
 
+_NONE = (b"identity", b"")
+
+
 def inflate(body: bytes, encoding: bytes, limit: int) -> bytes:
     """Undo gzip or deflate (zlib), holding at most `limit` bytes."""
-    name = encoding.strip().lower()
-    if name in (b"identity", b""):
+    names = [name for part in encoding.split(b",") if (name := part.strip().lower()) not in _NONE]
+    if not body or not names:
         return body
+    name = b",".join(names)
     if name not in (b"gzip", b"x-gzip", b"deflate"):
         raise Unsupported(
             f"got {encoding[:64].decode('latin-1')!r}, wanted gzip or deflate",

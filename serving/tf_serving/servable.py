@@ -26,6 +26,7 @@ from gateway.codecs.tfs_tensor import DATATYPES
 from gateway.errors import UnknownSignature
 from gateway.messages import DEFAULT_SIGNATURE, InferRequest, InferResponse
 from gateway.tensors import DTYPES, Array, Datatype, Tensor
+from serving.tf_serving.batching import check_outputs, rows_of
 from serving.tf_serving.config import SAVED_MODEL
 from serving.tf_serving.served import LoadError, ModelFailed
 from serving.tf_serving.settings import Threading
@@ -42,8 +43,12 @@ _IN_CALLER_THREAD = -1  # RunOptions.inter_op_thread_pool
 _Run: TypeAlias = Callable[..., list[Any]]  # arrays in; arrays, or scalars for rank 0, out
 
 
-def load(model: str, version: int, path: Path, threading: Threading) -> SavedModel:
+def load(
+    model: str, version: int, path: Path, threading: Threading, *, max_batch_rows: int = 0
+) -> SavedModel:
     """Load the SavedModel in the directory `path`; may take seconds.
+
+    `max_batch_rows` are those of a server that batches, 0 of one that does not.
 
     Raises:
         LoadError: it cannot be loaded; with TensorFlow's code and words.
@@ -63,7 +68,12 @@ def load(model: str, version: int, path: Path, threading: Threading) -> SavedMod
             session.close()
             raise LoadError(_code_name(exc), exc.message) from exc
     return SavedModel(
-        session, definition, model=model, version=version, is_inline=not threading.inter_op_threads
+        session,
+        definition,
+        model=model,
+        version=version,
+        is_inline=not threading.inter_op_threads,
+        max_batch_rows=max_batch_rows,
     )
 
 
@@ -84,6 +94,7 @@ class SavedModel:
         model: str,
         version: int,
         is_inline: bool,
+        max_batch_rows: int,
     ) -> None:
         self.metadata = _metadata(definition, model, version)
         self.version = version
@@ -91,6 +102,7 @@ class SavedModel:
         self._model, self._version = model, str(version)
         self._session = session
         self._is_inline = is_inline
+        self._max_batch_rows = max_batch_rows
         self._runner = lru_cache(_PREPARED_CALLS)(self._prepare_signature)
         self._tensor_runner = lru_cache(_PREPARED_CALLS)(self._prepare)
 
@@ -108,10 +120,13 @@ class SavedModel:
         if signature is None:
             raise UnknownSignature(f'Serving signature key "{name}" not found.')
         call = plan_call(signature, request.inputs, request.outputs)
+        rows = rows_of(call.feeds, self._max_batch_rows) if self._max_batch_rows else 0
         try:
             values = self._runner(name, call.outputs)(*call.feeds)
         except tf.errors.OpError as exc:
             raise ModelFailed(_code_name(exc), exc.message) from exc
+        if self._max_batch_rows:
+            check_outputs(values, rows)
         return InferResponse(
             model=self._model,
             version=self._version,

@@ -44,6 +44,7 @@ class Settings:
         poll_wait_s: Seconds between looks at the base paths; 0 looks only once.
         threads: Calls that run a model at once.
         max_queued: Calls to a model that may wait for a thread.
+        max_batch_rows: Refuse what a server refuses that batches up to so many rows; 0 for one that does not.
         max_message_bytes: The largest request or answer.
         drain_timeout_s: Seconds that calls in flight may take after a signal.
         tensorflow: How TensorFlow may use the machine.
@@ -58,6 +59,7 @@ class Settings:
     poll_wait_s: float = 1.0
     threads: int = 4
     max_queued: int = 256
+    max_batch_rows: int = 0
     max_message_bytes: int = _MAX_MESSAGE_BYTES
     drain_timeout_s: float = 25.0
     tensorflow: Threading = field(default_factory=Threading)
@@ -159,6 +161,13 @@ def _add_limits(group: argparse._ArgumentGroup) -> None:
         default=256,
         metavar="N",
         help="calls to a model that may wait for a thread; one more is RESOURCE_EXHAUSTED",
+    )
+    group.add_argument(
+        "--max-batch-rows",
+        type=_whole,
+        default=0,
+        metavar="N",
+        help="refuse what a server refuses that batches up to N rows; 0 for one that does not batch",
     )
     group.add_argument(
         "--tensorflow-intra-op-parallelism",

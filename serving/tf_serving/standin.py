@@ -127,7 +127,8 @@ def _load(settings: Settings, model: str, version: int, path: Path) -> SavedMode
             verify(path, "tensorflow")
         except ManifestError as exc:
             raise LoadError("FAILED_PRECONDITION", str(exc)) from exc
-    return load(model, version, path, settings.tensorflow)
+    rows = settings.max_batch_rows
+    return load(model, version, path, settings.tensorflow, max_batch_rows=rows)
 
 
 def _channel_options(settings: Settings) -> list[tuple[str, int]]:

@@ -14,13 +14,12 @@ from typing import Any
 RECORD = Path(__file__).parent / "tf_serving"
 
 _KINDS = re.compile(
-    r"POST /v1/models/[^/:]+(?:/(?:versions|labels)/[^/:]+)?:(?P<verb>predict|classify|regress)"
-    r"|GET /v1/models/[^/:]+(?:/(?:versions|labels)/[^/:]+)?(?P<sub>/metadata)?"
+    r"POST /v1/models/[^/:]+(?:/(?:versions|labels)/[^/:]+)?:(?P<verb>predict|classify|regress)(?:[?#].*)?"
+    r"|GET /v1/models/[^/:]+(?:/(?:versions|labels)/[^/:]+)?(?P<sub>/metadata)?(?:[?#].*)?"
 )
 _REST_FILES = ("rest.jsonl", "rest_more.jsonl", "rest_cut.jsonl", "rest_flags.jsonl")
 _GRPC_FILES = ("grpc.jsonl", "grpc_examples.jsonl", "grpc_reload.jsonl")
 _BROKEN = b"mlp_sig"  # a model that the recorded server could not load
-_ABOUT_HTTP = ("chunked", "cors", "expect", "gzip", "http", "options_origin", "url", "verbs")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,14 +44,12 @@ class RestExchange:
 
     @property
     def kind(self) -> str:
-        """`predict`, `classify`, `regress`, `status`, `metadata`; or `http` for what is about HTTP itself.
+        """`predict`, `classify`, `regress`, `status`, `metadata`; `http` for what asks for none of them.
 
-        `flags` for what a server answered that was told to batch, to show its metrics or to hurry.
+        Whatever it was recorded for: compression, odd addresses, or a server of other flags.
         """
-        if self.flags not in ("", "cors"):
-            return "flags"
         found = _KINDS.fullmatch(f"{self.method} {self.path}")
-        if found is None or self.group in _ABOUT_HTTP:
+        if found is None:
             return "http"
         return found["verb"] or ("metadata" if found["sub"] else "status")
 
@@ -84,9 +81,7 @@ class GrpcExchange:
 
     @property
     def kind(self) -> str:
-        """The method's name; `reload` for HandleReloadConfigRequest and what was asked after it."""
-        if self.group in ("reload", "after_reload"):
-            return "reload"
+        """The method's name."""
         return self.method.rpartition("/")[2]
 
 

@@ -11,7 +11,7 @@ import argparse
 import asyncio
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,10 +41,20 @@ TIMEOUT_S = 60
 COUNTED = frozenset(
     (
         *("predict", "classify", "regress", "status", "metadata"),
-        *("Predict", "Classify", "Regress", "MultiInference", "GetModelMetadata", "GetModelStatus"),
+        *(
+            "Predict",
+            "Classify",
+            "Regress",
+            "MultiInference",
+            "PredictStreamed",
+            "GetModelMetadata",
+        ),
+        *("GetModelStatus", "HandleReloadConfigRequest"),
     )
 )
-"""The kinds of calls whose agreement is measured; for the others there is the table of differences."""
+"""The kinds of calls whose agreement is measured: all about models. The others are about HTTP and gRPC themselves."""
+BATCHED_ROWS: Mapping[str, int] = {"batching": 4, "b_split": 8}
+"""The largest batch of the recorded servers that batched, by their flags."""
 
 _PREDICT = "/tensorflow.serving.PredictionService/Predict"
 _RESET_COUNTER = wire.PredictRequest(
@@ -69,30 +79,44 @@ class Verdict:
 
 
 async def replay(
-    address: str, config: Path, made: Path, *others: ModelConfig, front: Front = "own"
+    addresses: Mapping[str, str],
+    config: Path,
+    made: Path,
+    *others: ModelConfig,
+    front: Front = "own",
 ) -> list[Verdict]:
     """Ask a gateway in front of a stand-in everything that was recorded, in order.
 
     Args:
-        address: Where the stand-in listens.
+        addresses: Where the stand-in listens, as "", and where those that batch do, by their flags.
         config: Where the gateway's configuration is written.
         made: The directory that `make_models` wrote, which the stand-in serves.
         others: What else it serves, and shall still serve in the end.
         front: What listens.
     """
     verdicts: list[Verdict] = []
-    exchanges = rest_exchanges()
-    for cors in (False, True):
-        async with gateway_before(address, config, cors=cors, front=front) as gateway:
-            asked = [exchange for exchange in exchanges if (exchange.flags == "cors") == cors]
-            await _reset_counter(gateway["grpc"])
-            verdicts += await replay_rest(gateway["rest"], asked)
-            if not cors:
+    for flags in ("", "cors", *BATCHED_ROWS):
+        address = addresses.get(flags, addresses[""])
+        async with gateway_before(address, config, cors=flags == "cors", front=front) as gateway:
+            if flags not in BATCHED_ROWS:  # which refuse a call without inputs
+                await _reset_counter(gateway["grpc"])
+            verdicts += await replay_rest(gateway["rest"], _recorded_with(flags))
+            if not flags:
                 verdicts += await _replay_conversations(gateway["rest"])
                 await _reset_counter(gateway["grpc"])
                 at_first = reload_to([*served_models(made), *others])
                 verdicts += await _replay_grpc(gateway["grpc"], made, at_first)
     return verdicts
+
+
+def _recorded_with(flags: str) -> list[RestExchange]:
+    """What servers of such flags were asked; with "", of all that change nothing in a gateway before them."""
+    apart = {"cors", *BATCHED_ROWS}
+    return [
+        exchange
+        for exchange in rest_exchanges()
+        if exchange.flags == flags or (not flags and exchange.flags not in apart)
+    ]
 
 
 async def _reset_counter(address: str) -> None:
@@ -160,10 +184,10 @@ async def _ask(channel: grpc.aio.Channel, exchange: GrpcExchange, made: Path) ->
     return grpc_disagreement(exchange, "OK", "", response)
 
 
-def agreement(verdicts: Sequence[Verdict], *others: str) -> float:
-    """Which part of the answers agree, of the kinds that count and `others`."""
-    counted = [verdict for verdict in verdicts if verdict.kind in COUNTED.union(others)]
-    return sum(verdict.agrees for verdict in counted) / len(counted)
+def agreement(verdicts: Sequence[Verdict]) -> float:
+    """Which part of the answers about models agree."""
+    counted = [verdict.agrees for verdict in verdicts if verdict.kind in COUNTED]
+    return sum(counted) / len(counted)
 
 
 def summary(verdicts: Sequence[Verdict], explained: frozenset[tuple[str, int]]) -> str:
@@ -183,9 +207,9 @@ def summary(verdicts: Sequence[Verdict], explained: frozenset[tuple[str, int]]) 
         f"{kind:24} {agreed[kind]:5} of {total[kind]:5} agree, {on_purpose[kind]:4} differ on purpose"
         for kind in sorted(total)
     ]
-    whole = f"{'all':24} {agreed.total():5} of {total.total():5} agree; of the kinds that count"
-    whole += f" {agreement(verdicts):.2%}, with reloads {agreement(verdicts, 'reload'):.2%},"
-    whole += f" with servers of other flags {agreement(verdicts, 'reload', 'flags'):.2%}"
+    counted = sum(verdict.kind in COUNTED for verdict in verdicts)
+    whole = f"{'all':24} {agreed.total():5} of {total.total():5} agree;"
+    whole += f" of the {counted} about models {agreement(verdicts):.2%}"
     return "\n".join([*table, whole, "", *lines, ""])
 
 
@@ -206,10 +230,14 @@ def main() -> None:
         "models", type=Path, help="the directory that make_models wrote, as served there"
     )
     parser.add_argument("--front", choices=["own", "envoy"], default="own")
+    for flags, rows in BATCHED_ROWS.items():
+        parser.add_argument(f"--{flags}", help=f"one that batches up to {rows} rows")
     given = parser.parse_args()
+    addresses = {flags: getattr(given, flags) or given.address for flags in BATCHED_ROWS}
+    addresses[""] = given.address
     with tempfile.TemporaryDirectory() as directory:
         config = Path(directory) / "tandem.toml"
-        verdicts = asyncio.run(replay(given.address, config, given.models, front=given.front))
+        verdicts = asyncio.run(replay(addresses, config, given.models, front=given.front))
     print(summary(verdicts, explained()))  # noqa: T201 - a command line
 
 

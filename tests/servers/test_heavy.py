@@ -201,3 +201,18 @@ def test_a_body_is_inflated_the_same_on_and_off_the_event_loop(tmp_path: Path) -
         assert answer.status_code == 400
 
     against(tmp_path, scenario)
+
+
+@pytest.mark.parametrize("encoding", ["identity", "gzip, identity", "identity,gzip"])
+def test_an_encoding_that_is_none_is_not_looked_at(tmp_path: Path, encoding: str) -> None:
+    """As TF Serving takes them; an empty body needs no inflating."""
+
+    async def scenario(stack: Stack) -> None:
+        body = gzip.compress(SMALL) if "gzip" in encoding else SMALL
+        headers = {"content-encoding": encoding}
+        answer = await stack.rest.post(TFS, content=body, headers=headers)
+        assert answer.status_code == 200
+        empty = await stack.rest.post(TFS, content=b"", headers=headers)
+        assert empty.json() == {"error": "JSON Parse error: The document is empty"}
+
+    against(tmp_path, scenario)

@@ -142,8 +142,9 @@ class Served:
         outputs: This request's rows only, `[rows, …]` each.
         batch_rows: Rows in the batch that carried it (the largest, if it was split).
         batch_requests: Requests that shared that batch.
-        queue_s: Seconds from submission until its (first) batch left.
-        backend_s: Seconds that the (slowest) backend call took.
+        queue_s: Seconds from submission until its batch left (that of the piece answered last, if it was
+            split).
+        backend_s: Seconds that its backend call took (that of the same piece).
     """
 
     outputs: tuple[Tensor, ...]

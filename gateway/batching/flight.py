@@ -221,14 +221,15 @@ async def rejoin_pieces(pieces: Sequence[Served]) -> Served:
     Raises:
         BackendInvalid: the backend's fault; the pieces' outputs do not fit together.
     """
+    last = max(pieces, key=lambda piece: piece.queue_s + piece.backend_s)  # they came together
     outputs = [piece.outputs for piece in pieces]
     size = sum(tensor.array.nbytes for piece in outputs for tensor in piece)
     return Served(
         outputs=await _in_thread_if_large(rejoin, outputs, size),
         batch_rows=max(piece.batch_rows for piece in pieces),
         batch_requests=max(piece.batch_requests for piece in pieces),
-        queue_s=pieces[0].queue_s,
-        backend_s=max(piece.backend_s for piece in pieces),
+        queue_s=last.queue_s,
+        backend_s=last.backend_s,
     )
 
 

@@ -200,6 +200,7 @@ class Flight:
             queue_s=tuple([self.batch.left_at - entry.arrived for entry in entries]),
             backend_s=self.backend_s or 0.0,
             outcome=self.given_up or (self.error.reason if self.error else "ok"),
+            was_sent=self.sent_at is not None,
             halved=self.halved,
             positions=padding.positions if padding else 0,
             padding=padding.added if padding else 0,

@@ -14,7 +14,7 @@ class BatchRecord:
     """One backend call, or a batch that was given up before it was sent.
 
     Attributes:
-        rows: Rows sent; 0 if everyone had left before.
+        rows: Rows sent; 0 if it was not.
         requests: Requests in it; a piece of a request that was split counts as one.
         departure: Why it left the queue when it did.
         queue_s: Per request, seconds from its arrival until the batch left the queue.
@@ -22,6 +22,7 @@ class BatchRecord:
             not sent.
         outcome: `ok`, or the `reason` of the error that its requests got; `caller_left` or `deadline`
             for a batch that was cancelled because its last request left or expired.
+        was_sent: Whether the backend was called.
         halved: Whether the backend refused it and it was queued again as two halves, so that its
             requests did not get that error.
         positions: Places along the sequence axis that its requests have, over all rows sent; 0 for a model
@@ -36,6 +37,7 @@ class BatchRecord:
     queue_s: tuple[float, ...]
     backend_s: float
     outcome: str
+    was_sent: bool = True
     halved: bool = False
     positions: int = 0
     padding: int = 0

@@ -246,9 +246,7 @@ class _Runner:
                 # Not for ever: it may have gone for another reason, and be back.
                 asyncio.get_running_loop().call_later(_DEADLY_S, self._deadly.discard, ranks)
                 fields = {"model": self._arm.model, "arm": self._arm.name, "ranks": str(ranks)}
-                _log.error(
-                    "a backend was lost over inputs that do not fit", extra={"fields": fields}
-                )
+                _log.error("a backend was lost over a misfit", extra={"fields": fields})
             raise
 
     def _joined(self, traces: Sequence[Trace | None]) -> Trace | None:
@@ -268,8 +266,9 @@ class _Runner:
         return trace
 
     def observe(self, record: BatchRecord) -> None:
-        """Book one batch that ended."""
-        self._metrics.count_batch(record.departure, record.outcome)
+        """Book one batch that ended; of one that was never sent there is nothing to tell but a bug."""
+        if record.was_sent:
+            self._metrics.count_batch(record.departure, record.outcome)
         if record.rows:
             self._metrics.batch_rows.observe(record.rows)
             self._metrics.backend_seconds.observe(record.backend_s)

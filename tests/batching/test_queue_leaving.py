@@ -55,6 +55,7 @@ def test_a_batch_that_everyone_left_before_it_was_sent_is_not_sent() -> None:
             queue_s=(0.0, 0.0, 0.0),
             backend_s=0.0,
             outcome="caller_left",
+            was_sent=False,
         )
 
     run(main)

@@ -20,7 +20,7 @@ from gateway.servers.packing import PACKED_BYTES, encoding_of, packed
 from gateway.servers.remembered import remembered
 from gateway.servers.statuses import check_known
 
-__all__ = ["OipRest", "timeout_s_of"]
+__all__ = ["OipRest", "is_infer", "timeout_s_of"]
 
 _INFER = re.compile(r"/v2/models/([^/]+)(?:/versions/([^/]+))?/infer")
 _HEADER_LENGTH = "inference-header-content-length"
@@ -36,6 +36,11 @@ def _match(path: str) -> Target | None:
         return None
     model, version = found.groups()
     return Target(model=unquote(model), version=None if version is None else unquote(version))
+
+
+def is_infer(path: str) -> bool:
+    """Whether a path is that of infer."""
+    return _INFER.fullmatch(path) is not None
 
 
 def timeout_s_of(request: InferRequest) -> float | None:

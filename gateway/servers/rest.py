@@ -31,6 +31,10 @@ __all__ = ["RawRoutes", "RestApi", "dialect_of"]
 _REQUEST_ID, _EXPLAIN = REQUEST_ID.encode(), EXPLAIN.encode()
 _TRACEPARENT = TRACEPARENT.encode()
 
+_NO_MODEL = (
+    "/predictions",
+    "/explanations",
+)  # TorchServe's way to say so is its endpoint's business
 
 class RawRoutes:
     """The raw ASGI endpoints, by dialect."""
@@ -124,7 +128,7 @@ def dialect_of(method: str, path: str) -> Dialect | None:
         return "tfs_rest"
     if method == "POST" and path.startswith("/v2/models/") and path.endswith("/infer"):
         return "oip_rest"
-    if path.startswith(("/predictions/", "/explanations/")):
+    if path.startswith(("/predictions/", "/explanations/")) or path in _NO_MODEL:
         return "torchserve_rest"
     return None
 

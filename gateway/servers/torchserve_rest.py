@@ -53,7 +53,7 @@ def _match(path: str) -> _Path | None:
 
 
 class TorchServeRest:
-    """The endpoint of every path under /predictions/ and /explanations/."""
+    """The endpoint of /predictions, /explanations and every path under them."""
 
     def __init__(self, desk: Desk, heavy: HeavyWork) -> None:
         self._pipeline: Pipeline = desk.pipeline
@@ -104,6 +104,10 @@ def torchserve_routes(pipeline: Pipeline) -> APIRouter:
             headers=_NEVER_KEPT,
             media_type="application/json",
         )
+
+    # TorchServe does not look at the method.
+    others = ["HEAD", "POST", "PUT", "PATCH", "DELETE"]
+    router.add_api_route("/ping", ping, methods=others, include_in_schema=False)
 
     @router.get("/api-description", summary="This description, where TorchServe has it")
     async def description(request: Request) -> dict[str, Any]:

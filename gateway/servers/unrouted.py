@@ -12,6 +12,7 @@ from fastapi.responses import JSONResponse
 
 from gateway.errors import Unsupported
 from gateway.servers.grpc_calls import Refusal
+from gateway.servers.oip_rest import is_infer
 
 __all__ = ["UnknownMethods", "add_unrouted"]
 
@@ -24,6 +25,8 @@ def add_unrouted(api: FastAPI) -> None:
     async def unrouted(request: Request, error: Exception) -> JSONResponse:
         path, headers = request.url.path, getattr(error, "headers", None) or {}
         if path.startswith("/v2"):
+            if request.method != "POST" and is_infer(path):  # which is no route of FastAPI's
+                headers = {"Allow": "POST"}
             # Triton's clients get no more than the words of HTTP.
             text = "Method Not Allowed" if headers else "Not Found"
             return JSONResponse({"error": text}, 405 if headers else 404, headers)

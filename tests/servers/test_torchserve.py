@@ -230,10 +230,27 @@ def test_a_reload_loses_no_body_that_is_being_read(tmp_path: Path, form: Mapping
     against(tmp_path, scenario)
 
 
+@pytest.mark.parametrize("path", ["/predictions", "/predictions/", "/explanations"])
+def test_who_names_no_model_is_told_so_as_torchserve_does(tmp_path: Path, path: str) -> None:
+    async def scenario(stack: Stack) -> None:
+        answer = await stack.rest.post(path, json=[1])
+        assert answer.status_code == 404
+        assert answer.json() == {
+            "code": 404,
+            "type": "ResourceNotFoundException",
+            "message": "Requested resource is not found, please refer to API document.",
+        }
+
+    against(tmp_path, scenario)
+
+
 def test_health_and_descriptions_are_told(tmp_path: Path) -> None:
     async def scenario(stack: Stack) -> None:
         ping = await stack.rest.get("/ping")
         assert (ping.status_code, ping.text) == (200, '{\n  "status": "Healthy"\n}\n')
+        for method in ("HEAD", "POST", "PUT", "DELETE"):  # it looks at none
+            again = await stack.rest.request(method, "/ping")
+            assert (again.status_code, again.text) == (200, "" if method == "HEAD" else ping.text)
         api = (await stack.rest.options("/")).json()
         assert api == (await stack.rest.get("/api-description")).json()
         assert {"post", "put"} <= api["paths"]["/predictions/{model}"].keys()

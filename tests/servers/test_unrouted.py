@@ -37,6 +37,13 @@ def test_a_path_outside_the_dialects_is_told_what_is_served(tmp_path: Path) -> N
         assert (answer.status_code, answer.json()) == (404, {"error": "Not Found"})
         answer = await stack.rest.post("/v2/models")
         assert (answer.status_code, answer.json()) == (405, {"error": "Method Not Allowed"})
+        for method in ("GET", "PUT", "DELETE", "OPTIONS"):
+            for path in ("/v2/models/floats/infer", "/v2/models/none/versions/1/infer"):
+                answer = await stack.rest.request(method, path)
+                assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
+                assert answer.json() == {"error": "Method Not Allowed"}
+        answer = await stack.admin.post("/v2/models/floats/infer")
+        assert answer.status_code == 404
         assert len((await stack.rest.get(f"/{'x' * 9000}")).json()["error"]) < 4096
 
     against(tmp_path, scenario)

@@ -157,8 +157,8 @@ class Desk:
         self._metrics = metrics
         self._log = log
         # A random prefix keeps ids of several replicas and restarts apart; the counter is the cheap part.
-        self._prefix = os.urandom(8).hex()
-        self._numbers = itertools.count(1)
+        prefix = os.urandom(8).hex()
+        self.ids = (f"{prefix}-{number:x}" for number in itertools.count(1))
         self.held_bytes = 0
         metrics.in_flight_bytes.set_function(lambda: self.held_bytes)
 
@@ -167,7 +167,7 @@ class Desk:
         return Exchange(
             desk=self,
             dialect=dialect,
-            request_id=request_id or f"{self._prefix}-{next(self._numbers):x}",
+            request_id=request_id or next(self.ids),
             started=self.clock(),
         )
 

@@ -28,6 +28,7 @@ from gateway.servers.statuses import describe_target, tfs_statuses
 from gateway.servers.tfs_examples import ExampleCalls
 from gateway.servers.tfs_infer import TfsPredict
 from gateway.servers.torchserve_grpc import TORCHSERVE, TORCHSERVE_OIP, TorchServeGrpc
+from gateway.servers.traced import traced
 from gateway.servers.unrouted import UnknownMethods
 
 __all__ = ["GrpcApi"]
@@ -45,6 +46,7 @@ class GrpcApi:
     def __init__(
         self, desk: Desk, heavy: HeavyWork, models: Reloadable, *, reflection: bool = False
     ) -> None:
+        self._desk = desk
         self._pipeline: Pipeline = desk.pipeline
         self._deadline = desk.deadline
         self._models = models
@@ -67,7 +69,7 @@ class GrpcApi:
         }
         names = frozenset({*services, HEALTH})
         health = HealthService(self._pipeline, self._streams, names)
-        services[HEALTH] = {"Check": health.check}
+        services[HEALTH] = {"Check": traced(self._desk, health.check)}
         streams: dict[str, Mapping[str, Stream]] = {
             **{name: {"ModelStreamInfer": self._oip.stream} for name in (OIP, TORCHSERVE_OIP)},
             HEALTH: {"Watch": health.watch},
@@ -75,7 +77,8 @@ class GrpcApi:
         if self._reflection:
             streams |= dict.fromkeys(REFLECTION, Reflection(self._streams).streams())
         unknown = UnknownMethods({*services, *streams}, self._count_unreadable)
-        return Served(_by_path(services), _by_path(streams), unknown)
+        told = {path: traced(self._desk, stream) for path, stream in _by_path(streams).items()}
+        return Served(_by_path(services), told, unknown)
 
     def end_streams(self) -> None:
         """Let every stream answer what it has taken, and end; new ones end at once."""
@@ -90,10 +93,10 @@ class GrpcApi:
                 "Classify": serve(functools.partial(self._ask, "Classify")),
                 "Regress": serve(functools.partial(self._ask, "Regress")),
                 "MultiInference": serve(functools.partial(self._ask, "MultiInference")),
-                "GetModelMetadata": functools.partial(tfs, self._metadata),
+                "GetModelMetadata": traced(self._desk, functools.partial(tfs, self._metadata)),
             },
             MODEL: {
-                "GetModelStatus": functools.partial(tfs, self._status),
+                "GetModelStatus": traced(self._desk, functools.partial(tfs, self._status)),
                 "HandleReloadConfigRequest": serve(self._reload),
             },
         }

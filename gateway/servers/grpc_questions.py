@@ -1,6 +1,6 @@
 """How is a question answered that asks for no prediction, but about a server or a model?
 
-It is no exchange: it is neither booked nor given an id.
+It is no exchange: it is not booked. Its id and its trace go back through `traced`.
 """
 
 from __future__ import annotations

@@ -27,6 +27,7 @@ from gateway.servers.oip_stream import Streams
 from gateway.servers.oip_told import EXTENSIONS, configuration_of, statistics_of
 from gateway.servers.problems import text_of
 from gateway.servers.statuses import describe_target, index_of, is_ready, versions_of
+from gateway.servers.traced import traced
 
 __all__ = ["OIP", "OipGrpc"]
 
@@ -81,7 +82,8 @@ class OipGrpc:
         questions["ModelStatistics"] = functools.partial(find_out, self._model_statistics)
         direct = DirectCalls(self._desk, self._calls)
         infer = functools.partial(direct.serve, self._predict)
-        return {"ModelInfer": infer, **questions}
+        told_of = {name: traced(self._desk, method) for name, method in questions.items()}
+        return {"ModelInfer": infer, **told_of}
 
     async def stream(self, requests: Messages, call: Call) -> None:
         """ModelStreamInfer: one answer for each request, in their order; an error is an answer too."""

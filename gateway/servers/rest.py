@@ -15,32 +15,33 @@ from typing import Any
 
 from fastapi import FastAPI
 
-from gateway.codecs.trace_context import TRACEPARENT, TRACESTATE, read_trace, returned
+from gateway.codecs.trace_context import TRACEPARENT, returned
 from gateway.errors import CallerLeft
 from gateway.http1.cycle import ANSWER
-from gateway.messages import Dialect, Trace
+from gateway.messages import Dialect
 from gateway.servers.body import Receive, Send, read_body
 from gateway.servers.cors import with_cors
 from gateway.servers.exchange import EXPLAIN, REQUEST_ID, Desk, Exchange, clean_id
-from gateway.servers.http_call import AsgiHeaders, Call, Endpoint, Pairs, Reply
+from gateway.servers.http_call import AsgiHeaders, Call, Endpoint, Reply
 from gateway.servers.openapi import with_predict_routes
 from gateway.servers.replies import replied
+from gateway.servers.traced import trace_of, with_trace
 
 __all__ = ["RawRoutes", "RestApi", "dialect_of"]
 
 _REQUEST_ID, _EXPLAIN = REQUEST_ID.encode(), EXPLAIN.encode()
 _TRACEPARENT = TRACEPARENT.encode()
-
 _NO_MODEL = (
     "/predictions",
     "/explanations",
 )  # TorchServe's way to say so is its endpoint's business
 
+
 class RawRoutes:
     """The raw ASGI endpoints, by dialect."""
 
     def __init__(self, desk: Desk, endpoints: Mapping[Dialect, Endpoint]) -> None:
-        self._desk = desk
+        self.desk = desk
         self._endpoints = endpoints
 
     async def __call__(
@@ -51,15 +52,15 @@ class RawRoutes:
         asked_id = headers.raw.get(_REQUEST_ID)
         request_id = "" if asked_id is None else clean_id(asked_id.decode("latin-1"))
         facts: list[tuple[str, str]] = []
-        with self._desk.open(dialect, request_id) as exchange:
+        with self.desk.open(dialect, request_id) as exchange:
             if request_id or _TRACEPARENT in headers.raw:
-                exchange.trace = _trace(exchange.request_id, scope["headers"])
+                exchange.trace = trace_of(exchange.request_id, scope["headers"])
                 facts = returned(exchange.trace)
             reply = await self._reply(exchange, scope, receive, headers)
             if reply is None:
                 return
             if _EXPLAIN in headers.raw and headers.get(EXPLAIN):
-                facts += exchange.facts(self._desk.clock())
+                facts += exchange.facts(self.desk.clock())
         if facts or reply.headers or ANSWER not in scope.get("extensions", ()):
             await _send(send, reply, exchange.request_id, facts)
             return
@@ -88,9 +89,9 @@ class RawRoutes:
         path = scope["raw_path"].decode("latin-1")
         endpoint = self._endpoints[exchange.dialect]
         try:
-            limit = self._desk.limits.max_body_bytes
+            limit = self.desk.limits.max_body_bytes
             body = await read_body(receive, headers.raw, limit, exchange.hold)
-            exchange.started = self._desk.clock()
+            exchange.started = self.desk.clock()
             if exchange.dialect == "tfs_rest" and scope["query_string"]:
                 path += f"?{scope['query_string'].decode('latin-1')}"  # part of what is matched
             return await endpoint(exchange, Call(scope["method"], path, headers, body))
@@ -98,14 +99,6 @@ class RawRoutes:
             if exchange.target is None:
                 # The body was not even read; the books still name the model.
                 exchange.target = endpoint.target_of(scope["method"], path)
-
-
-def _trace(request_id: str, pairs: Pairs) -> Trace:
-    told: dict[str, list[str]] = {TRACEPARENT: [], TRACESTATE: []}
-    for name, value in pairs:
-        if (key := name.decode("latin-1")) in told:
-            told[key].append(value.decode("latin-1"))
-    return read_trace(request_id, told[TRACEPARENT], told[TRACESTATE])
 
 
 async def _send(
@@ -151,4 +144,5 @@ class RestApi(FastAPI):
                 if self.has_cors and dialect == "tfs_rest":
                     scope, send = with_cors(scope, send)
                 return self.raw_routes(dialect, scope, receive, send)
+            send = with_trace(self.raw_routes.desk, scope, send)
         return super().__call__(scope, receive, send)

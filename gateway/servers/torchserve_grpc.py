@@ -13,6 +13,7 @@ from gateway.servers.grpc_calls import Calls, Question, Unary
 from gateway.servers.heavy import HeavyWork
 from gateway.servers.torchserve_calls import TorchServeCalls
 from gateway.servers.torchserve_problems import NoModelName
+from gateway.servers.traced import traced
 
 __all__ = ["TORCHSERVE", "TORCHSERVE_OIP", "TorchServeGrpc"]
 
@@ -25,14 +26,16 @@ class TorchServeGrpc:
     """The methods of the service."""
 
     def __init__(self, desk: Desk, calls: Calls, heavy: HeavyWork) -> None:
+        self._desk = desk
         self._pipeline = desk.pipeline
         self._calls = calls
         self._predictions = TorchServeCalls(desk, heavy)
 
     def unary(self) -> Mapping[str, Unary]:
         """Its methods of one message each way, by name."""
+        ping = functools.partial(grpc_questions.tell, "torchserve_grpc", self._ping)
         return {
-            "Ping": functools.partial(grpc_questions.tell, "torchserve_grpc", self._ping),
+            "Ping": traced(self._desk, ping),
             "Predictions": functools.partial(self._calls.serve, "torchserve_grpc", self._predict),
         }
 

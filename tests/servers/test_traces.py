@@ -132,3 +132,66 @@ def test_over_grpc_a_trace_goes_through_and_comes_back(tmp_path: Path, arm: str)
                 assert carried(stack, arm) == {}
 
     against(tmp_path, scenario)
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/v2"),
+        ("GET", "/v2/health/live"),
+        ("GET", "/v2/models"),
+        ("GET", "/v2/models/floats"),
+        ("GET", "/v2/models/floats/ready"),
+        ("GET", "/v2/models/nope"),
+        ("POST", "/v2/repository/index"),
+        ("GET", "/v1/models"),
+        ("GET", "/v1/models/floats/metadata"),
+        ("GET", "/"),
+        ("GET", "/ping"),
+        ("GET", "/docs"),
+        ("GET", "/api-description"),
+        ("GET", "/nowhere"),
+        ("DELETE", "/v2/models"),
+    ],
+)
+def test_every_http_answer_has_its_id_and_trace_once(
+    tmp_path: Path, method: str, path: str
+) -> None:
+    async def scenario(stack: Stack) -> None:
+        answer = await stack.rest.request(method, path, headers=TRACED)
+        assert {name: answer.headers.get_list(name) for name in CARRIED} == {
+            name: [TRACED[name]] for name in CARRIED
+        }
+        plain = await stack.rest.request(method, path)
+        assert len(plain.headers.get_list("x-request-id")) == 1
+        assert "traceparent" not in plain.headers
+
+    against(tmp_path, scenario)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/inference.GRPCInferenceService/ServerLive",
+        "/inference.GRPCInferenceService/ModelMetadata",  # of no model: refused
+        "/tensorflow.serving.ModelService/GetModelStatus",
+        "/tensorflow.serving.PredictionService/GetModelMetadata",
+        "/org.pytorch.serve.grpc.inference.InferenceAPIsService/Ping",
+        "/grpc.health.v1.Health/Check",
+    ],
+)
+def test_every_grpc_call_ends_with_its_id_and_trace(tmp_path: Path, path: str) -> None:
+    async def ending(call: Any) -> dict[str, Any]:
+        await call.code()
+        return dict(await call.trailing_metadata())
+
+    async def scenario(stack: Stack) -> None:
+        async with grpc.aio.insecure_channel(stack.grpc) as channel:
+            method: Any = channel.unary_unary(path)
+            told = await ending(method(b"", metadata=tuple(TRACED.items()), timeout=10))
+            assert {name: told[name] for name in CARRIED} == TRACED
+            plain = await ending(method(b"", timeout=10))
+            assert plain["x-request-id"]
+            assert "traceparent" not in plain
+
+    against(tmp_path, scenario)

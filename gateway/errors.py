@@ -34,6 +34,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 __all__ = [
+    "INPUT_AT_FAULT",
     "BackendBusy",
     "BackendError",
     "BackendInvalid",
@@ -218,6 +219,17 @@ class BackendBusy(BackendError):
     retryable = True
 
 
+INPUT_AT_FAULT = frozenset({"INVALID_ARGUMENT", "OUT_OF_RANGE", "FAILED_PRECONDITION"})
+"""A backend's codes for input that it cannot take; TF Serving's for shapes that do not fit is the last."""
+
+# Others that backends give for data: a computation that fails, bytes that cannot be decoded. "" is a batch that was
+# too large, RESOURCE_EXHAUSTED an answer: a server that is full is `BackendBusy`. The rest, such as NOT_FOUND or
+# UNIMPLEMENTED, speak of the model or the server: asking for fewer would not help.
+_MAY_BE_ONES_OWN = INPUT_AT_FAULT | {
+    *("", "ABORTED", "DATA_LOSS", "INTERNAL", "RESOURCE_EXHAUSTED", "UNKNOWN")
+}
+
+
 class BackendRefused(BackendError):
     """The backend answered with an error; its text is passed on.
 
@@ -232,6 +244,11 @@ class BackendRefused(BackendError):
         super().__init__(message, path=path)
         self.code = code
         self.details = details
+
+    @property
+    def may_be_ones_own(self) -> bool:
+        """Whether one request of a batch may be to blame, so that others might be answered without it."""
+        return self.code in _MAY_BE_ONES_OWN
 
 
 class InputRefused(BackendRefused):

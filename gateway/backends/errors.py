@@ -4,11 +4,13 @@ Used only where a backend is called, as `with map_errors(...)` around the one aw
 
     UNAVAILABLE, a closed channel    -> BackendUnavailable (BackendBusy where Triton says its queue is full)
     DEADLINE_EXCEEDED                -> BackendTimeout
-    RESOURCE_EXHAUSTED               -> BackendBusy; InputTooLarge where a request is over gRPC's limit
+    RESOURCE_EXHAUSTED               -> BackendBusy; InputTooLarge where a request is over gRPC's limit,
+                                        BackendRefused, with the code, where an answer is
     INVALID_ARGUMENT, OUT_OF_RANGE,
     FAILED_PRECONDITION              -> InputRefused, with the backend's text and code
     any other status                 -> BackendRefused, with the same
 
+Which of these may be one request's own, so that its batch is sent again in halves, says `BackendRefused`.
 `map_lookup_errors` is for questions about a model: there, NOT_FOUND is an answer (`UnknownModel`).
 `map_unreadable` goes around the decoding of an answer: the codecs blame the sender, which is the backend
 here (`BackendInvalid`).
@@ -23,6 +25,7 @@ from contextlib import contextmanager
 import grpc
 
 from gateway.errors import (
+    INPUT_AT_FAULT,
     BackendBusy,
     BackendInvalid,
     BackendRefused,
@@ -37,14 +40,6 @@ from gateway.errors import (
 
 __all__ = ["map_errors", "map_lookup_errors", "map_unreadable"]
 
-# TF Serving answers FAILED_PRECONDITION where a batch's shapes do not fit its model.
-_INPUT_AT_FAULT = frozenset(
-    {
-        grpc.StatusCode.INVALID_ARGUMENT,
-        grpc.StatusCode.OUT_OF_RANGE,
-        grpc.StatusCode.FAILED_PRECONDITION,
-    }
-)
 # Triton's words for a queue that has no room, or where a request waited too long: it is there, and busy.
 _FULL = ("Exceeds maximum queue size", "Request timeout expired")
 # gRPC's own words; those of ours about an answer begin alike.
@@ -115,7 +110,7 @@ def _translate(exc: grpc.aio.AioRpcError, where: str) -> GatewayError:
         return BackendTimeout(f"{where} did not answer in time: {details}")
     if code is grpc.StatusCode.RESOURCE_EXHAUSTED and _ANSWER_TOO_LARGE not in details:
         return _exhausted(details, where)
-    kind = InputRefused if code in _INPUT_AT_FAULT else BackendRefused
+    kind = InputRefused if code.name in INPUT_AT_FAULT else BackendRefused
     return kind(f"{where} refused with {code.name}: {details}", code=code.name, details=details)
 
 

@@ -48,11 +48,6 @@ class RunBatch(Protocol):
         ...
 
 
-# What backends answer to a request that they cannot compute. Other codes, such as NOT_FOUND or
-# RESOURCE_EXHAUSTED, speak of the model or the server: asking more often would not help either.
-_CODES_OF_BAD_REQUESTS = frozenset({"", "INTERNAL", "INVALID_ARGUMENT", "OUT_OF_RANGE", "UNKNOWN"})
-
-
 class Awaited(Protocol):
     """What a caller waits for: a future, or what takes the place of one. None of these may raise."""
 
@@ -129,7 +124,7 @@ class Flight:
         Maybe only one of them is to blame.
         """
         error = self.error
-        refused = isinstance(error, BackendRefused) and error.code in _CODES_OF_BAD_REQUESTS
+        refused = isinstance(error, BackendRefused) and error.may_be_ones_own
         return (refused or isinstance(error, BackendInvalid)) and len(self.batch.entries) > 1
 
     async def run(

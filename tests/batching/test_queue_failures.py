@@ -161,10 +161,10 @@ def test_a_backend_that_answers_a_cancelled_call_hurts_nobody() -> None:
 # One poison request.
 
 
-def _refusing(*poison: float) -> FakeBackend:
+def _refusing(*poison: float, code: str = "") -> FakeBackend:
     async def refuse(call: Call) -> tuple[Tensor, ...]:
-        if set(call.values) & set(poison):
-            raise BackendRefused(f"cannot read {sorted(map(int, set(call.values) & set(poison)))}")
+        if bad := sorted(map(int, set(call.values) & set(poison))):
+            raise BackendRefused(f"cannot read {bad}", code=code)
         return await double(call)
 
     return FakeBackend(refuse)
@@ -184,6 +184,22 @@ def test_a_poison_request_fails_alone(poison: int) -> None:
         ]
         assert len(backend.calls) <= 1 + 2 * 3
         assert sum(record.halved for record in arm.records) == 3
+
+    run(main)
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        *("INVALID_ARGUMENT", "OUT_OF_RANGE", "FAILED_PRECONDITION"),
+        *("ABORTED", "DATA_LOSS", "INTERNAL", "RESOURCE_EXHAUSTED", "UNKNOWN"),
+    ],
+)
+def test_it_fails_alone_whatever_the_backend_calls_it(code: str) -> None:
+    async def main() -> None:
+        async with open_arm(_refusing(3, code=code)) as arm:
+            answers = await asyncio.gather(*[outcome(arm.ask(value)) for value in range(8)])
+        assert [value for value in range(8) if answers[value] != [2 * value]] == [3]
 
     run(main)
 
@@ -225,7 +241,7 @@ def test_a_poison_request_fails_alone_while_the_queue_drains() -> None:
     run(main)
 
 
-@pytest.mark.parametrize("code", ["NOT_FOUND", "RESOURCE_EXHAUSTED", "PERMISSION_DENIED"])
+@pytest.mark.parametrize("code", ["NOT_FOUND", "UNIMPLEMENTED", "PERMISSION_DENIED"])
 def test_a_refusal_that_no_single_request_caused_is_not_tried_again(code: str) -> None:
     async def main() -> None:
         backend = FakeBackend(failing(BackendRefused("no", code=code)))

@@ -34,7 +34,6 @@ from __future__ import annotations
 from typing import ClassVar
 
 __all__ = [
-    "INPUT_AT_FAULT",
     "BackendBusy",
     "BackendError",
     "BackendInvalid",

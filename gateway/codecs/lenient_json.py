@@ -21,6 +21,7 @@ from typing import NoReturn, cast
 
 import orjson
 
+from gateway.codecs.flat_lists import loads_flat
 from gateway.errors import InvalidRequest
 
 __all__ = ["read_json"]
@@ -31,6 +32,8 @@ MAX_DEPTH = 1_000_000
 _BOM = b"\xef\xbb\xbf"
 _NOT_A_START = frozenset((b"", b"\0", b"]", b"}", b",", b":"))
 _SPACE = re.compile(rb"[ \t\n\r]*")
+_OPENINGS = re.compile(rb"\[*(?=\[)")
+_CLOSINGS = re.compile(rb"\]*")
 _FLAT_ARRAY = re.compile(rb'\[[^][{}"]*\]')
 _NUMBER = re.compile(rb"-?(?:0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 _PLAIN = re.compile(rb'[^"\\\x00-\x1f]*')
@@ -53,14 +56,6 @@ _LITERALS: dict[bytes, tuple[bytes, object]] = {
 _MAX_INT_DIGITS = 21  # longer ones are beyond 64 bits, and Python refuses to read very long ones
 _INT64_MIN, _UINT64_MAX = -(2**63), 2**64 - 1
 _MAX_EXPONENT, _MAX_EXPONENT_CHARS = 308, 8
-_DRESSED = (
-    (b"NaN", b"null"),
-    (b"-Infinity", b'"-"'),
-    (b"Infinity", b'"+"'),
-    (b"-Inf", b'"-"'),
-    (b"Inf", b'"+"'),
-)
-_UNDRESSED: dict[float | str | None, float] = {None: math.nan, "-": -math.inf, "+": math.inf}
 _UNFINISHED = object()
 
 
@@ -114,12 +109,31 @@ class _Reader:
         if start == b"{":
             return self._open({}, b"}")
         if start == b"[":
+            self._open_lists()
             flat = self._read_flat_array()
             return self._open([], b"]") if flat is None else flat
         if start == b'"':
             return self._read_string()
         literal = _LITERALS.get(start)
         return self._read_number() if literal is None else self._read_literal(*literal)
+
+    def _open_lists(self) -> None:
+        """Open the lists that begin with another list: a hostile text has half a million of them."""
+        match = cast("re.Match[bytes]", _OPENINGS.match(self.text, self.at))
+        count = min(match.end() - self.at, MAX_DEPTH - len(self.opened))
+        self.opened.extend([[] for _ in range(count)])
+        self.at += count
+
+    def _close(self) -> object:
+        """The container that ends here, or the outermost of the lists around it that end with it."""
+        end = cast("re.Match[bytes]", _CLOSINGS.match(self.text, self.at)).end()
+        value = self.opened.pop()
+        self.at += 1
+        while self.at < end and self.opened and isinstance(around := self.opened[-1], list):
+            around.append(value)
+            value = self.opened.pop()
+            self.at += 1
+        return value
 
     def _open(self, container: list[object] | dict[str, object], closing: bytes) -> object:
         self.at += 1
@@ -147,8 +161,7 @@ class _Reader:
             container.append(value)
             closing, missing = b"]", "Missing a comma or ']' after an array element."
         if following == closing:
-            self.at += 1
-            return self.opened.pop()
+            return self._close()
         if following != b",":
             self._fail(missing, self.at)
         self.at += 1
@@ -172,7 +185,7 @@ class _Reader:
         if match is None:
             return None
         try:
-            value = _loads_flat(match.group())
+            value = loads_flat(match.group())
         except orjson.JSONDecodeError:
             return None
         self.at = match.end()
@@ -271,21 +284,6 @@ class _Reader:
 
     def _fail(self, sentence: str, offset: int) -> NoReturn:
         raise InvalidRequest(f"JSON Parse error: {sentence} at offset: {offset}")
-
-
-def _loads_flat(text: bytes) -> object:
-    """Read a list of scalars that holds no string, `NaN` and `Infinity` among them.
-
-    The special words are dressed as tokens that cannot be there yet, so that the fast reader takes them.
-    """
-    if b"N" not in text and b"I" not in text:
-        return cast("object", orjson.loads(text))
-    if b"null" in text:
-        raise orjson.JSONDecodeError("null stands for NaN here", "", 0)
-    for word, token in _DRESSED:
-        text = text.replace(word, token)
-    values = cast("list[float | str | None]", orjson.loads(text))
-    return [_UNDRESSED.get(value, value) for value in values]
 
 
 def _is_too_big(fraction: bytes, exponent: bytes | None) -> bool:

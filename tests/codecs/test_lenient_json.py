@@ -161,3 +161,21 @@ def test_deep_nesting_needs_no_stack(text: bytes) -> None:
 def test_nesting_is_bounded() -> None:
     with pytest.raises(InvalidRequest, match=f"More than {MAX_DEPTH} values are nested"):
         read_json(b"[" * (MAX_DEPTH + 1))
+
+
+@pytest.mark.parametrize("depth", [1, 2, 7, 100_000])
+def test_lists_that_begin_and_end_together_are_read_as_others_are(depth: int) -> None:
+    text = b"[" * depth + b"7" + b"]" * depth
+    spaced = b"[" * depth + b" 7 " + b"]\n" * depth
+    for found in (read_json(text), read_json(spaced), read_json(b'{"k":' + text + b"}")["k"]):  # type: ignore[index]  # an object
+        levels = 0
+        while isinstance(found, list):
+            (found,) = found
+            levels += 1
+        assert (levels, found) == (depth, 7)
+
+
+@pytest.mark.parametrize("text", [b"[[1],[2,[]],[[3]]]", b'[[{"a":[[]]}]]', b"[[[]],[[]]]]]"])
+def test_lists_may_end_apart(text: bytes) -> None:
+    first_value = text[:-2] if text.endswith(b"]]]]]") else text
+    assert read_json(text) == json.loads(first_value)

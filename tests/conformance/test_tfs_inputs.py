@@ -13,7 +13,7 @@ import pytest
 
 from tests.conformance.conftest import Running
 
-DEEP = 100_000  # TF Serving's cases nest half a million lists, to no other end
+DEEP = 500_000
 HELLO, WORLD = '{"b64":"aGVsbG8="}', '{"b64":"d29ybGQ="}'
 
 

@@ -15,6 +15,7 @@ from google.protobuf import any_pb2, empty_pb2, wrappers_pb2
 from google.protobuf.descriptor import FileDescriptor
 from google.protobuf.descriptor_pb2 import DescriptorProto, FileDescriptorProto
 from google.protobuf.descriptor_pool import DescriptorPool
+from grpc_reflection.v1alpha import reflection_pb2
 
 from gateway._stubs import health_wire_pb2, oip_wire_pb2, tfs_wire_pb2, torchserve_wire_pb2
 
@@ -42,6 +43,11 @@ _OIP: Final = {
         "ModelInferRequest", "ModelStreamInferResponse", streams_in=True, streams_out=True
     ),
 }
+_REFLECTION: Final = {
+    "ServerReflectionInfo": _Form(
+        "ServerReflectionRequest", "ServerReflectionResponse", streams_in=True, streams_out=True
+    )
+}
 _SERVICES: Final[Mapping[str, Mapping[str, _Form]]] = {
     "tensorflow.serving.PredictionService": {
         "Classify": _Form("ClassificationRequest", "ClassificationResponse"),
@@ -59,6 +65,8 @@ _SERVICES: Final[Mapping[str, Mapping[str, _Form]]] = {
         "Check": _Form("HealthCheckRequest", "HealthCheckResponse"),
         "Watch": _Form("HealthCheckRequest", "HealthCheckResponse", streams_out=True),
     },
+    "grpc.reflection.v1.ServerReflection": _REFLECTION,
+    "grpc.reflection.v1alpha.ServerReflection": _REFLECTION,
 }
 
 _TENSORFLOW: Final = frozenset(
@@ -84,6 +92,8 @@ def public_pool() -> tuple[DescriptorPool, tuple[str, ...]]:
         _file(oip_wire_pb2.DESCRIPTOR, "org.pytorch.serve.grpc.openinference"),
         _file(torchserve_wire_pb2.DESCRIPTOR, "org.pytorch.serve.grpc.inference"),
         _file(health_wire_pb2.DESCRIPTOR, "grpc.health.v1"),
+        _file(reflection_pb2.DESCRIPTOR, "grpc.reflection.v1"),
+        _file(reflection_pb2.DESCRIPTOR, "grpc.reflection.v1alpha"),
     ):
         pool.AddSerializedFile(file.SerializeToString())
     return pool, tuple(_SERVICES)

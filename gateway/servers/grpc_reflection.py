@@ -31,7 +31,7 @@ class Reflection:
 
     def __init__(self, streams: Streams) -> None:
         pool, services = public_pool()
-        self._servicer = aio.ReflectionServicer((*services, *REFLECTION), pool)
+        self._servicer = aio.ReflectionServicer(services, pool)
         self._streams = streams
 
     def streams(self) -> dict[str, Stream]:

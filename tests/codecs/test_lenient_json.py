@@ -167,8 +167,8 @@ def test_nesting_is_bounded() -> None:
 def test_lists_that_begin_and_end_together_are_read_as_others_are(depth: int) -> None:
     text = b"[" * depth + b"7" + b"]" * depth
     spaced = b"[" * depth + b" 7 " + b"]\n" * depth
-    for found in (read_json(text), read_json(spaced), read_json(b'{"k":' + text + b"}")["k"]):  # type: ignore[index]  # an object
-        levels = 0
+    for value in (read_json(text), read_json(spaced), read_json(b'{"k":' + text + b"}")["k"]):  # type: ignore[index]  # an object
+        found, levels = value, 0
         while isinstance(found, list):
             (found,) = found
             levels += 1

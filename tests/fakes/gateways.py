@@ -49,6 +49,9 @@ backend = "tf"
 backend = "torch"
 """
 
+ONE_IN_FLIGHT = "[models.tokens]\nbatching = { max_in_flight = 1 }\n"
+"""Settings with which what comes while a batch is at the backend waits for its end."""
+
 
 @dataclasses.dataclass
 class Stack:

@@ -20,7 +20,7 @@ from gateway.scene import Route
 from gateway.servers.http_call import Question, Reply
 from gateway.servers.tfs_rest import TfsRest
 from tests.fakes.arithmetic import Gate
-from tests.fakes.gateways import Stack, running, until
+from tests.fakes.gateways import ONE_IN_FLIGHT, Stack, running, until
 from tests.servers.in_one_piece import OIP, TFS, against, asked, asked_alone, connected
 
 
@@ -52,7 +52,11 @@ def test_a_request_that_is_several_batches_is_answered(tmp_path: Path, path: str
         assert stack.count("tandem_assignments_total", model="tokens") == 1
         assert stack.gateway.pipeline.in_flight == 0
 
-    against(tmp_path, scenario, "[models.tokens]\nbatching = { max_batch_rows = 4 }\n")
+    against(
+        tmp_path,
+        scenario,
+        "[models.tokens]\nbatching = { max_batch_rows = 4, max_in_flight = 1 }\n",
+    )
 
 
 @pytest.mark.parametrize("path", [TFS, OIP])
@@ -82,7 +86,7 @@ def test_a_bug_in_writing_one_answer_spares_its_batch_mates(
     monkeypatch.setattr(TfsRest, "reply", fragile)
 
     with caplog.at_level(logging.CRITICAL, "tandem"):
-        against(tmp_path, one_of_a_batch_fails)
+        against(tmp_path, one_of_a_batch_fails, ONE_IN_FLIGHT)
 
 
 def test_a_bug_in_booking_one_answer_spares_its_batch_mates(
@@ -98,7 +102,7 @@ def test_a_bug_in_booking_one_answer_spares_its_batch_mates(
     monkeypatch.setattr(answering, "answered", fragile)
 
     with caplog.at_level(logging.CRITICAL, "tandem"):
-        against(tmp_path, one_of_a_batch_fails)
+        against(tmp_path, one_of_a_batch_fails, ONE_IN_FLIGHT)
 
 
 async def one_of_a_batch_fails(stack: Stack) -> None:

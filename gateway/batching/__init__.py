@@ -4,6 +4,7 @@
     limits.py   how large, how late, how many at once?
     plan.py     which requests leave now, and which have waited too long?  (pure: no clock, no tasks)
     lines.py    who is queued, in which order?  (pure)
+    rotation.py which priority goes first this time?  (pure)
     admission.py can a request still be answered in time?  (pure)
     latency.py  how long does a batch of so many rows take?  (pure)
     in_flight.py how many batches should be at the backend?  (pure)

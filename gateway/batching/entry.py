@@ -16,6 +16,8 @@ Departure: TypeAlias = Literal["full", "slot_free", "delay", "deadline"]
 HIGH, NORMAL, LOW = 1, 2, 3
 """The priority classes."""
 
+HIGHEST_FIRST = (HIGH, NORMAL, LOW)
+
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class Entry(Generic[T]):

@@ -11,15 +11,12 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import Generic, TypeVar
 
-from gateway.batching.entry import HIGH, LOW, Entry, Line
+from gateway.batching.entry import HIGHEST_FIRST, Entry, Line
 from gateway.batching.heap import LazyHeap
 from gateway.batching.key import BatchKey
 from gateway.batching.latency import Latency
 
 T = TypeVar("T")
-
-HIGHEST_FIRST = tuple(range(HIGH, LOW + 1))
-LOWEST_FIRST = tuple(reversed(HIGHEST_FIRST))
 
 _MAX_KEPT = 256
 _SOME = 16

@@ -4,8 +4,8 @@ Pure: no clock, no tasks, no I/O. `now` is an argument, in the seconds that `arr
 in, and never goes back.
 
 How it works. Requests wait in lines, one per key (`lines.py`); a batch is the beginning of one line: the
-higher priority first, then the sooner deadline. Of every `_TURNS` batches one is chosen the other way round,
-so that no priority starves another. A request is known from `offer` until it is cancelled, has expired or
+higher priority first, then the sooner deadline. One batch in eight goes to another priority (`rotation.py`),
+so that none starves another. A request is known from `offer` until it is cancelled, has expired or
 its batch is finished: in flight too, because there its deadline still counts and its caller may still leave.
 
 When a slot is free, the line that goes first leaves, unless something could still join its batch, all that is
@@ -27,13 +27,12 @@ from gateway.batching.entry import Batch, Departure, Entry, Line
 from gateway.batching.heap import LazyHeap
 from gateway.batching.in_flight import InFlight
 from gateway.batching.limits import BatchLimits, Slots
-from gateway.batching.lines import HIGHEST_FIRST, LOWEST_FIRST, Lines
+from gateway.batching.lines import Lines
 from gateway.batching.patience import Patience
+from gateway.batching.rotation import Rotation
 from gateway.errors import QueueFull
 
 T = TypeVar("T")
-
-_TURNS = 8
 
 
 class Plan(Generic[T]):
@@ -60,7 +59,7 @@ class Plan(Generic[T]):
         self._flights: dict[Batch[T], None] = {}
         self._overdue: list[Entry[T]] = []
         self._deadlines: LazyHeap[tuple[float, int]] = LazyHeap(lambda e: e[1] in self._known)
-        self._turn, self._order = 0, HIGHEST_FIRST
+        self._rotation = Rotation()
         self._has_waited = False
 
     @property
@@ -217,7 +216,7 @@ class Plan(Generic[T]):
         return min(self.patience.until, first[0] - self.slots.reserve_s)
 
     def _first_line(self) -> Line[T] | None:
-        return self._lines.first(self._order)
+        return self._lines.first(self._rotation.order)
 
     def _departure(self, line: Line[T], now: float) -> Departure | None:
         """Why a line leaves now; None if it waits."""
@@ -282,9 +281,8 @@ class Plan(Generic[T]):
     def _form(self, line: Line[T], departure: Departure, now: float) -> Batch[T]:
         is_tight = self._is_tight(now)
         most = self._admission.rows_in_time(line, now) if is_tight else self._limits.max_batch_rows
-        entries = self._lines.take_batch(line, self._order, most)
-        self._turn = (self._turn + 1) % _TURNS
-        self._order = LOWEST_FIRST if self._turn == _TURNS - 1 else HIGHEST_FIRST
+        entries = self._lines.take_batch(line, self._rotation.order, most)
+        self._rotation.note(entries[0].priority)
         batch = Batch(
             key=entries[0].key,
             entries=entries,

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gateway.batching import BatchKey, BatchLimits
-from gateway.batching.entry import Line
+from gateway.batching.entry import HIGH, LOW, NORMAL, Line
 from gateway.batching.lines import line_of
 from gateway.batching.plan import Plan
 
@@ -52,6 +52,7 @@ class NaivePlan:
         self.queue: list[Waiting] = []
         self.in_flight = 0
         self.turn = 0
+        self.led = [LOW, NORMAL, HIGH]  # the longest ago first
         self.has_waited = False
 
     def take(self, now: float, others: list[Waiting]) -> Taken:
@@ -75,8 +76,13 @@ class NaivePlan:
         return taken
 
     def _order(self, waiting: Waiting) -> tuple[int, float, int]:
-        sign = -1 if self.turn % _TURNS == _TURNS - 1 else 1
-        return sign * waiting.priority, waiting.deadline, waiting.id
+        order = self.led if self.turn % _TURNS == _TURNS - 1 else [HIGH, NORMAL, LOW]
+        return order.index(waiting.priority), waiting.deadline, waiting.id
+
+    def note(self, batch: list[Waiting]) -> None:
+        """A batch left."""
+        self.turn += 1
+        self.led = [p for p in self.led if p != batch[0].priority] + [batch[0].priority]
 
     def _first_line(self, queue: list[Waiting]) -> list[Waiting]:
         again = [w for w in queue if w.is_again]

@@ -213,7 +213,7 @@ class PlanMachine(RuleBasedStateMachine):
         assert batch.rows <= self.model.limits.max_batch_rows
         self.model.queue = [w for w in self.model.queue if w not in expected.batch]
         self.model.in_flight += 1
-        self.model.turn += 1
+        self.model.note(expected.batch)
         self.model.has_waited = False
         self.flights.append((batch, expected.batch))
         return True

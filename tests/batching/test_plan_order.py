@@ -76,6 +76,14 @@ def test_one_batch_in_eight_goes_to_the_lowest_priority() -> None:
     assert (batches[7], batches[15]) == (low[:2], low[2:])
 
 
+def test_one_batch_in_sixteen_goes_to_each_of_two_lower_priorities() -> None:
+    desk = Desk(BatchLimits(max_batch_rows=1, max_in_flight=99, max_queued_rows=999))
+    offered = {desk.offer(priority=p): p for p in (HIGH, NORMAL, LOW) for _ in range(50)}
+    led = [offered[desk.take()[0]] for _ in range(48)]
+    assert [led.count(priority) for priority in (HIGH, NORMAL, LOW)] == [42, 3, 3]
+    assert led[7::8] == [LOW, NORMAL] * 3
+
+
 def test_a_request_that_cannot_be_answered_in_time_is_refused_at_once() -> None:
     desk = Desk(BatchLimits())
     desk.learn(0.5)

@@ -51,6 +51,19 @@ def test_a_low_priority_is_served_while_higher_ones_want_all_there_is() -> None:
 
 
 @pytest.mark.slow
+def test_a_priority_between_two_that_want_all_there_is_starves_no_more_than_the_lowest() -> None:
+    """One batch in sixteen is theirs, in the worst case."""
+    high = of_class(2300.0, Mix(priorities={HIGH: 1.0}, timeout_s=0.3), 1)
+    low = of_class(300.0, Mix(priorities={LOW: 1.0}, timeout_s=5.0), 2)
+    normal = of_class(30.0, Mix(priorities={NORMAL: 1.0}), 3)
+    ended = simulated(high, low, normal)
+    theirs = [end for end in ended if end.arrival.priority == NORMAL]
+    assert {end.outcome for end in theirs} == {"answered"}
+    # Sixteen batches of 32 rows take 0.34 s, and their own one more.
+    assert percentile(latencies_s(theirs), 99) < 0.6
+
+
+@pytest.mark.slow
 def test_a_higher_priority_waits_less_where_there_is_not_enough_for_all() -> None:
     """A third each of 1.3 times the capacity; half of each class, since one batch in eight goes the other way."""
     mix = Mix(priorities={HIGH: 1.0, NORMAL: 1.0, LOW: 1.0}, timeout_s=0.5)

@@ -6,9 +6,10 @@ works against the demo, and joined to what FastAPI knows of its own routes.
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
-from gateway.servers.tfs_openapi import question_paths, tfs_paths
+from gateway.servers.tfs_openapi import question_paths, tfs_paths, with_preflights
 from gateway.servers.torchserve_openapi import prediction_paths
 
 __all__ = ["with_predict_routes"]
@@ -58,10 +59,11 @@ def with_predict_routes(description: dict[str, Any]) -> dict[str, Any]:
         {"instances": [_FLOWER]},
         {"predictions": [[12.2, 4.8, -9.4]]},
     )
+    asked = {"inputs": [{"name": "x", "shape": [1, 4], "datatype": "FP32", "data": _FLOWER}]}
     oip = _post(
         "Infer, Open Inference Protocol v2",
         "Open Inference Protocol v2",
-        {"inputs": [{"name": "x", "shape": [1, 4], "datatype": "FP32", "data": _FLOWER}]},
+        asked,
         {
             "model_name": "iris",
             "model_version": "1",
@@ -70,9 +72,11 @@ def with_predict_routes(description: dict[str, Any]) -> dict[str, Any]:
             ],
         },
     )
+    answered = oip["responses"]["200"]
     binary = {"schema": {"type": "string", "format": "binary"}}
-    for body in (oip["requestBody"], oip["responses"]["200"]):
-        body["content"] = {**body["content"], "application/octet-stream": binary}
+    # JSON, then the raw tensors that it announces: none.
+    for body, example in ((oip["requestBody"], {"example": json.dumps(asked)}), (answered, {})):
+        body["content"] |= {"application/octet-stream": {**binary, **example}}
     paths = {
         "/v1/models/{model}:predict": _with_path(tfs, "model"),
         "/v1/models/{model}/versions/{version}:predict": _with_path(tfs, "model", "version"),
@@ -85,7 +89,8 @@ def with_predict_routes(description: dict[str, Any]) -> dict[str, Any]:
         **question_paths(_ERROR),
         **prediction_paths(),
     }
-    return {**description, "paths": {**paths, **description.get("paths", {})}}
+    whole = {**with_preflights(paths), **description.get("paths", {})}
+    return {**description, "paths": whole}
 
 
 def _post(summary: str, tag: str, request: object, response: object) -> dict[str, Any]:

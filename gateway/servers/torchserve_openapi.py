@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -27,12 +28,18 @@ _PROPERTIES = {
     "message": {"type": "string"},
 }
 _PROBLEM = {"application/json": {"schema": {"type": "object", "properties": _PROPERTIES}}}
-_BYTES = {"schema": {"type": "string", "format": "binary"}}
+_BYTES = {
+    "schema": {
+        "type": "string",
+        "format": "binary",
+        "description": "A .npy file, or the numbers of the one input: little-endian, in its shape and dtype",
+    }
+}
 
 
 def prediction_paths() -> dict[str, Any]:
     """The paths of predictions, with an example that works against the demo."""
-    json = {
+    values = {
         "schema": {},
         "examples": {
             "rows": {"value": {"instances": [_FLOWER]}},
@@ -41,8 +48,11 @@ def prediction_paths() -> dict[str, Any]:
         },
     }
     content = {
-        "application/json": json,
-        "multipart/form-data": {"schema": {"type": "object"}},
+        "application/json": values,
+        "multipart/form-data": {
+            "schema": {"type": "object"},
+            "example": {"x": json.dumps([_FLOWER])},
+        },
         "application/octet-stream": _BYTES,
     }
     answer = {"application/json": {"schema": {}, "example": {"predictions": [_LOGITS]}}}

@@ -35,5 +35,15 @@ def test_the_questions_that_are_described_are_served(running: Running) -> None:
     """The list, states and metadata."""
     paths = running.client.get("/openapi.json").json()["paths"]
     asked = [path for path in paths if path.startswith("/v1/") and "get" in paths[path]]
-    assert len(asked) == 6
+    assert len(asked) == 7
     assert {running.client.get(filled(path)).status_code for path in asked} == {200}
+
+
+def test_the_preflights_that_are_described_are_answered(running: Running) -> None:
+    paths = running.client.get("/openapi.json").json()["paths"]
+    asked = [path for path in paths if path.startswith("/v1/")]
+    assert all("options" in paths[path] for path in asked)
+    for path in asked:
+        page = running.client.options(filled(path), headers={"origin": "http://page.example"})
+        assert (page.status_code, page.content) == (200, b"")
+        assert running.client.options(filled(path)).status_code == 400

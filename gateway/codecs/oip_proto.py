@@ -255,7 +255,7 @@ def _read_output_names(
     check_count(len(outputs), "outputs")
     for index, output in enumerate(outputs):
         refuse_unsupported(output.parameters, f"outputs[{index}]")
-    return tuple(output.name for output in outputs)
+    return tuple(dict.fromkeys([output.name for output in outputs]))  # Triton takes one twice
 
 
 def _read_parameters(parameters: Mapping[str, pb.InferParameter]) -> dict[str, Parameter]:

@@ -241,6 +241,13 @@ def test_what_tandem_does_not_speak_is_refused_not_ignored(name: str) -> None:
     assert caught.value.path.endswith(f"[0].parameters.{name}")
 
 
+def test_an_output_that_is_asked_for_twice_is_given_once() -> None:
+    message = pb.ModelInferRequest(model_name="m")
+    for name in ("y", "z", "y"):
+        message.outputs.add(name=name)
+    assert oip_proto.decode_request(message.SerializeToString()).outputs == ("y", "z")
+
+
 def test_reserved_and_empty_parameters_are_refused() -> None:
     """Triton keeps `triton_…` for itself; a parameter without a value is none."""
     message = pb.ModelInferRequest(model_name="m")
@@ -258,10 +265,7 @@ def test_the_one_parameter_of_tritons_that_a_client_may_send_goes_no_further() -
     message.parameters["mine"].int64_param = 1
     assert oip_proto.decode_request(message.SerializeToString()).parameters == {"mine": 1}
     message.parameters["triton_enable_empty_final_response"].string_param = "yes"
-    refused = refusal(message.SerializeToString())
-    assert str(refused) == (
-        "parameters.triton_enable_empty_final_response: got 'yes', wanted true or false"
-    )
+    assert refusal(message.SerializeToString()).message == "got 'yes', wanted true or false"
 
 
 def test_triton_may_answer_with_its_own_parameters() -> None:

@@ -12,6 +12,7 @@ from typing import TypeAlias
 from gateway.batching.key import BatchKey
 from gateway.batching.queue import BatchQueue
 from gateway.errors import InvalidRequest
+from gateway.misfits import DoesNotFit, Misfit
 from gateway.ports import Backend
 from gateway.routing.table import Arm, Decision, RouteTable
 from gateway.shadow.mirror import Mirror
@@ -139,10 +140,10 @@ def is_harmless(signature: Signature, inputs: tuple[Tensor, ...]) -> bool:
 def _check_wanted(model: str, signature: Signature, outputs: tuple[str, ...]) -> None:
     for index, name in enumerate(outputs):
         if name not in signature.outputs:
-            raise InvalidRequest(
-                f"output tensor alias not found in signature: {name}"
-                f" Outputs expected to be in the set {{{','.join(sorted(signature.outputs))}}}."
-                f" (model {model})",
+            wanted = tuple(sorted(signature.outputs))
+            raise DoesNotFit(
+                f"got output {name!r}, model {model} has {list(wanted)}",
+                Misfit(aspect="output", model=model, name=name, wanted=wanted),
                 path=f"outputs[{index}]",
             )
         if name in outputs[:index]:

@@ -22,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gateway.errors import InvalidRequest
+from gateway.misfits import DoesNotFit, Misfit
 from gateway.sequences import SequenceSpec
 from gateway.values import value_class
 
@@ -202,28 +203,37 @@ def rows_of(signature: Signature, inputs: tuple[Tensor, ...]) -> int:
 def _check_names(model: str, signature: Signature, inputs: tuple[Tensor, ...]) -> None:
     got = [tensor.name for tensor in inputs]
     if len(set(got)) != len(got):
-        raise InvalidRequest(f"an input is given twice: got {got}", path="inputs")
+        first = next(name for index, name in enumerate(got) if name in got[:index])
+        raise DoesNotFit(
+            f"an input is given twice: got {got}",
+            Misfit(aspect="repeated", model=model, name=first),
+            path="inputs",
+        )
     if set(got) == set(signature.inputs):
         return
     missing = sorted(set(signature.inputs) - set(got))
     unknown = sorted(set(got) - set(signature.inputs))
     wanted = sorted(signature.inputs)
-    raise InvalidRequest(
+    raise DoesNotFit(
         f"got inputs {got}, model {model} wants {wanted}; missing {missing}, unknown {unknown}",
+        Misfit(aspect="inputs", model=model, got=tuple(got), wanted=tuple(signature.inputs)),
         path="inputs",
     )
 
 
 def _check_tensor(model: str, spec: TensorSpec, tensor: Tensor, index: int) -> None:
-    if tensor.datatype != spec.datatype:
-        raise InvalidRequest(
-            f"got {tensor.datatype}, model {model} wants {spec.datatype} for input {spec.name!r}",
+    name, got, wanted = spec.name, tensor.datatype, spec.datatype
+    if got != wanted:
+        raise DoesNotFit(
+            f"got {got}, model {model} wants {wanted} for input {name!r}",
+            Misfit(aspect="datatype", model=model, name=name, got=(got,), wanted=(wanted,)),
             path=f"inputs[{index}].datatype",
         )
-    if not spec.accepts_shape(tensor.shape):
-        raise InvalidRequest(
-            f"got {list(tensor.shape)}, model {model} wants {spec.describe_shape()}"
-            f" for input {spec.name!r}",
+    shape = tensor.shape
+    if not spec.accepts_shape(shape):
+        raise DoesNotFit(
+            f"got {list(shape)}, model {model} wants {spec.describe_shape()} for input {name!r}",
+            Misfit(aspect="shape", model=model, name=name, got=shape, wanted=spec.shape or ()),
             path=f"inputs[{index}].shape",
         )
 
@@ -231,9 +241,11 @@ def _check_tensor(model: str, spec: TensorSpec, tensor: Tensor, index: int) -> N
 def _common_rows(inputs: tuple[Tensor, ...]) -> int:
     rows = inputs[0].shape[0]
     for index, tensor in enumerate(inputs):
-        if tensor.shape[0] != rows:
-            raise InvalidRequest(
-                f"got {tensor.shape[0]} rows in {tensor.name!r}, but {rows} in {inputs[0].name!r}",
+        got = tensor.shape[0]
+        if got != rows:
+            raise DoesNotFit(
+                f"got {got} rows in {tensor.name!r}, but {rows} in {inputs[0].name!r}",
+                Misfit(aspect="rows", name=tensor.name, got=(got,), wanted=(rows,)),
                 path=f"inputs[{index}].shape",
             )
     return rows

@@ -2,7 +2,7 @@
 
 TF Serving's clients match on its texts, so an unknown model, label or signature is told in TF Serving's
 words there, in TorchServe's on its own paths (`torchserve_problems`), and in Triton's on the Open Inference
-Protocol; what a backend said of a request is told to TF Serving's clients as it came. Every other error
+Protocol (`oip_problems`); what a backend said of a request is told to TF Serving's clients as it came. Every other error
 keeps our own text, which says what was got, what was wanted and where.
 """
 
@@ -23,6 +23,8 @@ from gateway.errors import (
     UnknownSignature,
 )
 from gateway.messages import DEFAULT_SIGNATURE, Dialect, Target
+from gateway.misfits import DoesNotFit
+from gateway.servers.oip_problems import oip_text
 from gateway.servers.torchserve_problems import torchserve_body, torchserve_code, torchserve_text
 
 __all__ = ["body_of", "code_of", "headers_of", "status_of", "text_of"]
@@ -46,7 +48,7 @@ def text_of(error: GatewayError, dialect: Dialect, target: Target | None) -> str
     if dialect in ("tfs_rest", "tfs_grpc"):
         text = _tfs_text(error, dialect, target)
     elif dialect in ("oip_rest", "oip_grpc"):
-        text = _oip_text(error, target)
+        text = oip_text(error, target)
     else:
         text = torchserve_text(error, target, grpc=dialect == "torchserve_grpc")
     limit = _MAX_TEXT.get(dialect, 1024)
@@ -90,22 +92,20 @@ def _tfs_text(error: GatewayError, dialect: Dialect, target: Target | None) -> s
         if dialect == "tfs_grpc":
             return f'Serving signature key "{name}" not found.'
         return f'Serving signature name: "{name}" not found in signature def'
-    if type(error) is InvalidRequest and error.hint and not error.path:
-        return error.message
-    return str(error)
+    if isinstance(error, DoesNotFit) and error.misfit.aspect == "output":
+        names = ",".join(map(str, error.misfit.wanted))
+        return (
+            f"output tensor alias not found in signature: {error.misfit.name}"
+            f" Outputs expected to be in the set {{{names}}}."
+        )
+    is_whole = type(error) is InvalidRequest and error.hint and not error.path
+    return error.message if is_whole else str(error)
 
 
 def _tfs_servable(target: Target) -> str:
     if target.version is None:
         return f"Latest({target.model})"
     return f"Specific({target.model}, {target.version})"
-
-
-def _oip_text(error: GatewayError, target: Target | None) -> str:
-    if type(error) is not UnknownModel or target is None:
-        return str(error)
-    version = "" if target.version is None else f" version {target.version}"
-    return f"Request for unknown model: '{target.model}'{version} is not found; {error}"
 
 
 def headers_of(error: GatewayError) -> list[tuple[bytes, bytes]]:

@@ -31,10 +31,7 @@ __all__ = ["RawRoutes", "RestApi", "dialect_of"]
 
 _REQUEST_ID, _EXPLAIN = REQUEST_ID.encode(), EXPLAIN.encode()
 _TRACEPARENT = TRACEPARENT.encode()
-_NO_MODEL = (
-    "/predictions",
-    "/explanations",
-)  # TorchServe's way to say so is its endpoint's business
+_NO_MODEL = ("/predictions", "/explanations")  # which TorchServe says in its own way
 
 
 class RawRoutes:

@@ -130,7 +130,13 @@ def test_facts_come_as_trailing_metadata_when_asked(tmp_path: Path) -> None:
             PREDICT,
             InferRequest(model="pairs", inputs=PAIR, outputs=("z",)),
             "INVALID_ARGUMENT",
-            "output tensor alias not found in signature: z",
+            "output tensor alias not found in signature: z Outputs expected to be in the set {sum,twice}.",
+        ),
+        (
+            INFER,
+            InferRequest(model="floats", inputs=(X,), outputs=("z",)),
+            "INVALID_ARGUMENT",
+            "unexpected inference output 'z' for model 'floats'; outputs[0]: got output 'z'",
         ),
         (INFER, InferRequest(model="none", inputs=()), "NOT_FOUND", "unknown model: 'none'"),
         (

@@ -15,6 +15,10 @@ from tests.fakes.gateways import Stack, against
 TFS = "/v1/models/floats:predict"
 OIP = "/v2/models/floats/infer"
 ROW = {"instances": [[1, 2, 3, 4]]}
+_MISSING = (
+    "expected 1 inputs but got 0 inputs for model '{model}'. Got input(s) [], but missing required"
+    " input(s) ['{name}']. Please provide all required input(s).; inputs: got inputs []"
+)
 
 
 def oip_body(values: list[list[float]], **extra: Any) -> dict[str, Any]:
@@ -91,7 +95,7 @@ def test_a_unit_sticks_to_its_arm_and_an_arm_can_be_forced(tmp_path: Path) -> No
             "/v1/models/pairs:predict",  # served by a backend that takes only what fits
             b'{"instances": [{"a": [1, 2, 3], "b": 1}]}',
             400,
-            "got [1, 3], model pairs wants [rows, 2]",
+            "inputs[0].shape: got [1, 3], model pairs wants [rows, 2]",
         ),
         (TFS, b'{"inputs": {"z": [[1,2,3,4]]}}', 400, "Missing named input: x"),
         (TFS, b'{"instances": [], "signature_name": "s"}', 400, 'Serving signature name: "s"'),
@@ -104,6 +108,16 @@ def test_a_unit_sticks_to_its_arm_and_an_arm_can_be_forced(tmp_path: Path) -> No
         (OIP, b"{}", 400, "inputs"),
         ("/v2/models/none/infer", b'{"inputs": []}', 404, "unknown model: 'none'"),
         ("/v2/models/floats/versions/9/infer", b'{"inputs": []}', 404, "version 9 is not found"),
+        (OIP, b'{"inputs": []}', 400, _MISSING.format(model="floats", name="x")),
+        (
+            OIP,
+            (
+                b'{"inputs": [{"name": "x", "shape": [1, 4], "datatype": "FP32", "data": [1, 2, 3, 4]}],'
+                b' "outputs": [{"name": "z"}]}'
+            ),
+            400,
+            "unexpected inference output 'z' for model 'floats'; outputs[0]: got output 'z'",
+        ),
         # The Open Inference Protocol looks the model up first, whatever the body is.
         ("/v2/models/none/infer", b"junk", 404, "unknown model: 'none' is not found"),
         ("/v2/models/none/infer", b"junk" * 100_000, 404, "unknown model: 'none' is not found"),
@@ -130,8 +144,17 @@ def test_the_callers_mistakes_are_told_in_its_dialect(
     ("change", "text"),
     [
         ({"name": "z"}, "got inputs ['z'], model floats wants ['x']"),
+        ({"name": "z"}, "unexpected inference input 'z' for model 'floats'; inputs: got"),
         ({"datatype": "FP64"}, "got FP64, model floats wants FP32"),
+        (
+            {"datatype": "FP64"},
+            "inference input 'x' data-type is 'FP64', but model 'floats' expects 'FP32'; inputs[0]",
+        ),
         ({"shape": [2, 2], "data": [[1, 2], [3, 4]]}, "wants [rows, 4]"),
+        (
+            {"shape": [2, 2], "data": [[1, 2], [3, 4]]},
+            "unexpected shape for input 'x' for model 'floats'. Expected [-1,4], got [2,2]; inputs",
+        ),
         ({"shape": [4, 4]}, "inputs[0]"),
         ({"shape": [10**9, 10**9], "data": [1]}, "inputs[0]"),
         ({"shape": [-1, 4]}, "inputs[0]"),

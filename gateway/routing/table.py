@@ -183,8 +183,9 @@ class ModelRoutes:
         found = [arm for arm in self.arms.values() if arm.version == version]
         if not found:
             known = ", ".join(sorted({arm.version for arm in self.arms.values() if arm.version}))
+            served = known or "none is known: its servers tell none, or were not reached yet"
             raise UnknownModel(
-                f"got version {version} of model {target.model}, versions served: {known or 'none yet'}"
+                f"got version {version} of model {target.model}, versions served: {served}"
             )
         return found
 

@@ -78,6 +78,12 @@ def test_a_version_narrows_the_choice_to_the_arms_that_serve_it() -> None:
         routes.resolve(Target(model="m", version="3"))
 
 
+def test_where_no_version_is_told_none_can_be_asked_for() -> None:
+    """And the error does not say that one will be served soon."""
+    with pytest.raises(UnknownModel, match="none is known: its servers tell none, or were not"):
+        table(arm("a", version="")).resolve(Target(model="m", version="1"))
+
+
 def test_two_arms_with_the_asked_version_are_split() -> None:
     routes = table(arm("a"), arm("b"))
     chosen = {

@@ -31,7 +31,7 @@ TORCH_LOCK := serving/torch_server/requirements$(if $(filter gpu,$(TORCH)),.gpu)
 TORCH_BACKEND := $(if $(UV_FIND_LINKS)$(filter gpu,$(TORCH)),,--torch-backend cpu)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup store test test-fast test-peers bench-overload bench-policies bench-plan bench-loadgen bench-stages bench-peers check lint format demo up lock k8s-validate clean
+.PHONY: help setup store test test-fast test-peers fuzz bench-overload bench-policies bench-plan bench-loadgen bench-stages bench-peers check lint format demo up lock k8s-validate clean
 
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 15
@@ -113,6 +113,10 @@ test-peers: setup store ## the real Triton, MLServer and TorchServe behind us, K
 	@tests/peers/install.sh
 	@tests/clients/install.sh
 	@$(BIN)/pytest -m peers tests/contracts tests/clients $(ARGS)
+
+fuzz: ## search for bytes that break a codec, by coverage (ARGS='-max_total_time=60', 300 s at most without)
+	@tests/clients/install.sh
+	@.venv-clients/bin/python -m tests.codecs.fuzz -max_total_time=300 -timeout=5 $(ARGS)
 
 test-fast: setup ## the tests that take no second
 	@$(BIN)/pytest -m 'not slow and not e2e' $(ARGS)

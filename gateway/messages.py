@@ -22,6 +22,7 @@ __all__ = [
     "Served",
     "Target",
     "VersionStatus",
+    "is_step",
 ]
 
 ModelName = NewType("ModelName", str)
@@ -31,6 +32,9 @@ Parameter: TypeAlias = bool | int | float | str
 
 OWN_PARAMETERS = frozenset({"priority", "timeout"})
 """Request parameters that are for the gateway, and not for a backend; so is what begins with `tandem_`."""
+
+STATE_PARAMETERS = frozenset({"sequence_id", "sequence_start", "sequence_end"})
+"""Request parameters of a step of a sequence: the backend keeps a state from one step to the next."""
 
 ExampleMethod: TypeAlias = Literal["Classify", "Regress", "MultiInference"]
 """What TF Serving answers about `tf.Example`s."""
@@ -120,6 +124,18 @@ class InferRequest:
     parameters: Mapping[str, Parameter] = field(default_factory=dict)
     trace: Trace | None = None
     as_is: bool = False
+
+    @property
+    def is_repeatable(self) -> bool:
+        """Whether it may be sent twice, where its answer is lost or late."""
+        return not self.as_is and not is_step(self.parameters)
+
+
+def is_step(parameters: Mapping[str, Parameter]) -> bool:
+    """Whether a request with these parameters is a step of a sequence; Triton's id of none is 0 or ""."""
+    if STATE_PARAMETERS.isdisjoint(parameters):
+        return False
+    return any(parameters.get(name) for name in STATE_PARAMETERS)
 
 
 @value_class(kw_only=True)

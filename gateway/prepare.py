@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from gateway.batching.entry import LOW, NORMAL
 from gateway.batching.key import BatchKey
 from gateway.errors import InvalidRequest
-from gateway.messages import OWN_PARAMETERS, InferRequest, Parameter, Target
+from gateway.messages import OWN_PARAMETERS, InferRequest, Parameter, Target, is_step
 from gateway.scene import Route, Scene, is_harmless, ranks_of
 from gateway.shadow.mirror import Mirror
 from gateway.tensors import Signature, Tensor
@@ -47,7 +47,7 @@ def prepared(route: Route, request: InferRequest, *, as_is: bool) -> Prepared:
     Raises:
         InvalidRequest: the inputs or outputs do not fit the signature, or the priority is none.
     """
-    priority = NORMAL
+    priority, mirrors = NORMAL, route.mirrors
     arm, signature = route.decision.arm, route.signature
     inputs = _in_order(signature, request.inputs)
     key = BatchKey.of(
@@ -56,12 +56,14 @@ def prepared(route: Route, request: InferRequest, *, as_is: bool) -> Prepared:
         inputs=inputs,
         batchable=signature.is_batchable,
         outputs=request.outputs,
+        parameters=_for_backend(request.parameters) if request.parameters else {},
     )
     if request.parameters:
-        key = key.with_parameters(_for_backend(request.parameters))
         priority = _priority(request.parameters.get("priority", 0))
+        if is_step(request.parameters):
+            mirrors = ()  # a shadow sees a sample of the requests: no sequence would be whole
     try:
-        if signature.sequence is not None:
+        if signature.sequence is not None and key.batchable:
             key = key.in_bucket(signature.sequence)
         rows = route.lane.check(key, signature, request.inputs)
     except InvalidRequest:
@@ -71,7 +73,7 @@ def prepared(route: Route, request: InferRequest, *, as_is: bool) -> Prepared:
         if route.lane.deadly and ranks_of(alone) in route.lane.deadly:
             raise
         return Prepared(alone, request.inputs, 1, (), priority)
-    return Prepared(key, inputs, rows, route.mirrors, priority)
+    return Prepared(key, inputs, rows, mirrors, priority)
 
 
 class Kind:

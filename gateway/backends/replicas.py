@@ -9,7 +9,7 @@
                this is the readiness probe, per model, and needs no task of its own
     versions   the first replica that says
 
-Predictions change nothing at a backend, so one whose answer was lost, or is late, may be asked for again. Not
+Predictions change nothing at a backend, but for steps of sequences, so one whose answer was lost, or is late, may be asked for again. Not
 a third time: a batch that kills whoever reads it takes two replicas with it, and leaves the others alone.
 """
 
@@ -70,7 +70,9 @@ class Replicas:
 
     async def infer(self, batch: InferRequest, deadline: Deadline) -> InferResponse:
         """Send one batch to one replica, or to another after it; see `ports.Backend.infer` for what is raised."""
-        if batch.as_is:  # it may be the end of whom it is sent to
+        if (
+            not batch.is_repeatable
+        ):  # it may be the end of whom it is sent to, or change a state there
             index = self._roster.choose(batch.model)
             return await self._roster.booked(index, self._replicas[index].infer(batch, deadline))
         if self._hedging is not None:

@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from gateway.errors import InvalidRequest
-from gateway.messages import Parameter
+from gateway.messages import Parameter, is_step
 from gateway.sequences import SequenceSpec
 from gateway.tensors import Datatype, Tensor
 
@@ -29,7 +29,7 @@ class BatchKey(NamedTuple):
         outputs: The outputs asked for; empty for all.
         parameters: Name, value and the value's repr, sorted by name. The repr keeps apart what Python
             calls equal: `True`, `1` and `1.0`, or `0.0` and `-0.0`.
-        batchable: Whether dim 0 of every tensor is rows. If not, the request travels alone, and
+        batchable: Whether dim 0 of every tensor is rows that others may join. If not, the request travels alone, and
             `inputs` hold whole shapes.
         as_is: Whether it does not fit the signature and is sent, alone, for the backend to judge.
         sequence: How requests of different lengths are joined, None if their lengths are equal.
@@ -55,7 +55,12 @@ class BatchKey(NamedTuple):
         outputs: tuple[str, ...] = (),
         parameters: Mapping[str, Parameter] = _NO_PARAMETERS,
     ) -> BatchKey:
-        """The key of a request; `parameters` are only those that change what the backend does."""
+        """The key of a request; `parameters` are only those that change what the backend does.
+
+        A step of a sequence is not batchable: neither joined with others, nor cut, nor sent again in halves.
+        """
+        if parameters and is_step(parameters):
+            batchable = False
         told = []
         for tensor in inputs:
             shape = tensor.array.shape
@@ -65,10 +70,6 @@ class BatchKey(NamedTuple):
             told.append((tensor.name, tensor.datatype, shape))
         marks = _marks(parameters) if parameters else ()
         return cls(version, signature, tuple(told), outputs, marks, batchable)
-
-    def with_parameters(self, parameters: Mapping[str, Parameter]) -> BatchKey:
-        """The same key with these parameters, as `of` would have it."""
-        return self._replace(parameters=_marks(parameters))
 
     def in_bucket(self, sequence: SequenceSpec) -> BatchKey:
         """The key that it shares with requests whose lengths fall into the same bucket.

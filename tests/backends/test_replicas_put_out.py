@@ -165,20 +165,42 @@ def test_a_caller_that_leaves_meanwhile_is_gone(turns: int) -> None:
     run(story)
 
 
-def test_a_batch_that_does_not_fit_stays_where_it_is() -> None:
-    """It may be why the replica hangs."""
+ONCE = {
+    "a misfit": InferRequest(model="iris", inputs=BATCH.inputs, as_is=True),
+    "a step": InferRequest(model="iris", inputs=BATCH.inputs, parameters={"sequence_id": 7}),
+}
+
+
+@pytest.mark.parametrize("kind", list(ONCE))
+@pytest.mark.parametrize("hedges", [False, True])
+def test_what_may_not_be_repeated_stays_where_it_is(kind: str, *, hedges: bool) -> None:
+    """A misfit may be why the replica hangs; a step of a sequence may have changed what is kept there."""
 
     async def story() -> None:
-        misfit = InferRequest(model="iris", inputs=BATCH.inputs, as_is=True)
         hung, well = Hanging(), Replica("2")
-        both = Set([hung, well])
+        both = Hedged(hung, well) if hedges else Set([hung, well])
         async with asyncio.TaskGroup() as group:
-            call = group.create_task(both.backend.infer(misfit, FAR))
+            call = group.create_task(both.backend.infer(ONCE[kind], FAR))
             await hung.seen.wait()
             await probed(both, hung)
             hung.answer.set()
         assert call.result().version == "1"
-        assert well.asked == 0
+        assert (hung.asked, well.asked) == (1, 0)
+
+    run(story)
+
+
+@pytest.mark.parametrize("kind", list(ONCE))
+@pytest.mark.parametrize("hedges", [False, True])
+def test_what_may_not_be_repeated_is_lost_with_its_replica(kind: str, *, hedges: bool) -> None:
+    """Whether it was computed nobody knows."""
+
+    async def story() -> None:
+        dead, well = Replica(error=away()), Replica("2")
+        both = Hedged(dead, well) if hedges else Set([dead, well])
+        with pytest.raises(BackendUnavailable):
+            await both.backend.infer(ONCE[kind], FAR)
+        assert (dead.asked, well.asked) == (1, 0)
 
     run(story)
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from gateway.batching import BatchKey
 from gateway.errors import InvalidRequest
-from gateway.messages import Parameter
+from gateway.messages import InferRequest, Parameter
 from gateway.sequences import RaggedInput, SequenceSpec
 from gateway.tensors import Tensor
 
@@ -83,6 +83,26 @@ def test_parameters_come_back_as_they_were_given() -> None:
 
 def test_a_request_that_travels_alone_has_its_whole_shape_in_the_key() -> None:
     assert _key(_tensor(rows=1), batchable=False) != _key(_tensor(rows=2), batchable=False)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "is_one"),
+    [
+        ({"sequence_id": 7}, True),
+        ({"sequence_id": "a sequence", "sequence_end": True}, True),
+        ({"sequence_start": True}, True),
+        ({"sequence_id": 0, "sequence_start": False}, False),  # the protocol's words for none
+        ({"sequence_id": ""}, False),
+        ({"top_k": 7}, False),
+    ],
+)
+def test_a_step_of_a_sequence_travels_alone(
+    parameters: dict[str, Parameter], *, is_one: bool
+) -> None:
+    """Joined, cut or sent again, it would be another step than the caller's."""
+    assert _key(parameters=parameters).batchable is not is_one
+    request = InferRequest(model="m", inputs=(), parameters=parameters)
+    assert request.is_repeatable is not is_one
 
 
 MASKED = SequenceSpec(

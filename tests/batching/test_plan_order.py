@@ -125,7 +125,7 @@ def test_requests_that_share_no_line_are_refused_at_once_too(kind: str) -> None:
         if kind == "alone":
             made.key = made.key._replace(batchable=False)
         if kind == "parameters":
-            made.key = made.key.with_parameters({"x": number})
+            made.key = made.key._replace(parameters=(("x", number, str(number)),))
         return made
 
     for number in range(3):

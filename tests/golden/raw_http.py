@@ -42,7 +42,7 @@ async def converse(address: str, sent: Sequence[bytes]) -> list[HttpAnswer | Non
             for request in sent:
                 writer.write(request)
                 try:
-                    answers.append(await _read(reader, request.decode().split(" ")[0]))
+                    answers.append(await _read(reader, request.partition(b" ")[0].decode()))
                 except (OSError, EOFError):
                     answers.append(None)
         finally:

@@ -1,11 +1,11 @@
 """Can a request still be answered in time?
 
 Pure. The prediction is: when a slot frees, then the batches ahead of it one after another in all slots, or as other processes
-leave us turns, then its
-own with all that will be in it by then, each by what batches of its kind usually take of late; a fifth of the time that a
-request has is kept in hand where it has to wait, because who joins its batch later makes that slower. Where nothing is known nothing is refused, and of a kind of which nothing was heard for a second
-one request is let through, to find out whether what is known still holds: a model that was slow once might else be
-refused every request, and so never be seen to be fast again.
+leave us turns, then its own with all that will be in it by then, each by what batches of its kind usually take of late; a fifth
+of the time that a request has is kept in hand where it has to wait, because who joins its batch later makes that slower. A kind
+of which nothing is known is taken to be like the latest batches of all kinds. Where these are not known nothing is refused, and
+of a kind of which nothing was heard for a second one request is let through, to find out whether what is known still holds: a
+model that was slow once might else be refused every request, and so never be seen to be fast again.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Generic, TypeVar
 
 from gateway.batching.entry import Batch, Entry, Line
 from gateway.batching.heap import LazyHeap
-from gateway.batching.latency import Latency
+from gateway.batching.latency import Latency, Latest
 from gateway.batching.limits import Slots
 from gateway.batching.lines import Lines
 from gateway.errors import DeadlineTooNear, WouldBeLate
@@ -28,6 +28,7 @@ T = TypeVar("T")
 _LEAST_RATIO = 0.3
 _NEXT_RATIO = 7 / 8
 _TRIAL_S = 1.0
+_TRIAL_BATCHES = 10
 MARGIN_RATIO = 0.8  # what is predicted is a median: half take longer
 
 
@@ -38,12 +39,17 @@ class Admission(Generic[T]):
         lines: What is queued.
         slots: The places at the backend.
         most: Rows in one batch.
+
+    Attributes:
+        latest: What to go by for kinds of which nothing is known.
     """
 
     def __init__(self, lines: Lines[T], slots: Slots, most: int) -> None:
         self._lines = lines
         self._slots = slots
         self._most = most
+        self.latest = Latest()
+        self._tried_at = -math.inf
 
     def check(self, entry: Entry[T], rows: int, flights: Iterable[Batch[T]]) -> None:
         """Refuse a request that cannot be answered in time, or mark it as a trial.
@@ -60,18 +66,19 @@ class Admission(Generic[T]):
         now, most, has_s = entry.arrived, self._most, entry.deadline - entry.arrived
         latency = self._lines.latency_of(entry.key)
         alone_s = latency.usual_s(now, min(rows, most))
-        if alone_s is None:
+        if alone_s is None and self.latest.usual_s(now) is None:
             return
         ahead, before_s, own_rows = self._before(entry, rows, latency)
-        own_s = latency.usual_s(now, own_rows) or 0.0
         waits_s = self._free_in_s(now, flights) + before_s
-        needs_s = waits_s + own_s
-        if max(needs_s / (MARGIN_RATIO if waits_s else 1.0), alone_s) <= has_s:
+        # A new kind may be faster than all others: for its own time alone it is not refused.
+        is_guess = alone_s is None and not waits_s
+        needs_s = waits_s + (0.0 if is_guess else self._usual_s(latency, now, own_rows))
+        if max(needs_s / (MARGIN_RATIO if waits_s else 1.0), alone_s or 0.0) <= has_s:
             return
-        if now - latency.heard_at >= _TRIAL_S:
-            latency.heard_at, entry.is_trial = now, True
+        if self._is_trial(latency, now, is_known=alone_s is not None):
+            entry.is_trial = True
             return
-        if alone_s > has_s:
+        if alone_s is not None and alone_s > has_s:
             raise DeadlineTooNear(
                 f"the deadline is in {has_s:.3f} s, and a batch of {min(rows, most)} rows lately took {alone_s:.3f} s"
             )
@@ -81,22 +88,42 @@ class Admission(Generic[T]):
             retry_after_s=needs_s - has_s * MARGIN_RATIO,
         )
 
+    def _is_trial(self, latency: Latency, now: float, *, is_known: bool) -> bool:
+        """Whether to let a request through that would be refused, to learn."""
+        if is_known:
+            is_due = now - latency.heard_at >= _TRIAL_S
+            latency.heard_at = now if is_due else latency.heard_at
+            return is_due
+        # Of each new kind one would be as good as all of them, where there are many.
+        pause_s = _TRIAL_S + _TRIAL_BATCHES * (self.latest.usual_s(now) or 0.0)
+        is_due = now - self._tried_at >= pause_s
+        self._tried_at = now if is_due else self._tried_at
+        return is_due
+
+    def _usual_s(self, latency: Latency, now: float, rows: int) -> float:
+        """What such batches usually take, in seconds, by all kinds where it is not known of theirs."""
+        known_s = latency.usual_s(now, rows)
+        return (self.latest.usual_s(now) or 0.0) if known_s is None else known_s
+
     def _before(self, entry: Entry[T], rows: int, latency: Latency) -> tuple[float, float, int]:
         """What goes before a request: its rows, the seconds that it takes, and how large its own batch will be."""
         now, most, slots = entry.arrived, self._most, max(self._slots.max_in_flight, 1)
         ahead_all = busy_s = own_ahead = batches = 0.0
         lines = self._lines.some()
+        goes_by = self._lines.goes_by(entry, rows)
         for line in lines:
-            ahead = _rows_before(line, entry)
+            is_own = line.latency is latency and not line.closed and not entry.travels_alone
+            ahead = _rows_before(line, entry.priority, entry.deadline if is_own else goes_by)
             ahead_all += ahead
-            if line.latency is latency and not line.closed and not entry.travels_alone:
+            if is_own:
                 own_ahead = ahead
             elif ahead:
-                batches += math.ceil(ahead / most)
-                busy_s += math.ceil(ahead / most) * (line.latency.usual_s(now, int(ahead)) or 0.0)
-        unseen_ratio = self._lines.count / max(len(lines), 1)
-        full = (own_ahead + rows - 1) // most
-        busy_s = busy_s * unseen_ratio + full * (latency.usual_s(now, most) or 0.0)
+                needed = 1 if line.closed else math.ceil(ahead / most)
+                batches += needed
+                busy_s += needed * self._usual_s(line.latency, now, int(ahead))
+        unseen_ratio = len(self._lines.standing) / max(len(lines), 1)
+        full = 0 if entry.travels_alone else (own_ahead + rows - 1) // most
+        busy_s = busy_s * unseen_ratio + full * self._usual_s(latency, now, most)
         turns_s = (batches * unseen_ratio + full) * self._slots.pace_s
         return ahead_all, max(busy_s / slots, turns_s), int(min(own_ahead + rows, most))
 
@@ -133,17 +160,16 @@ class Admission(Generic[T]):
         oldest = next(iter(flights), None)
         if oldest is None or self._slots.has_room:
             return turn_in_s
-        usual_s = oldest.latency.usual_s(now, oldest.rows) or 0.0
+        usual_s = self._usual_s(oldest.latency, now, oldest.rows)
         return max(turn_in_s, oldest.left_at + usual_s - now)
 
 
-def _rows_before(line: Line[T], entry: Entry[T]) -> float:
-    """About how many rows of a line would go before a request."""
+def _rows_before(line: Line[T], own: int, deadline: float) -> float:
+    """About how many rows of a line would go before a request of that priority and deadline."""
     rows = 0.0
     for priority, order in line.order.items():
-        if priority <= entry.priority:
-            is_own = priority == entry.priority
-            rows += _rows_until(line, order, entry.deadline if is_own else math.inf)
+        if priority <= own:
+            rows += _rows_until(line, order, deadline if priority == own else math.inf)
     return rows
 
 

@@ -17,7 +17,7 @@ from __future__ import annotations
 import math
 from collections import deque
 
-__all__ = ["Latency"]
+__all__ = ["Latency", "Latest"]
 
 _KEPT = 7
 _ENOUGH = 3
@@ -97,6 +97,24 @@ class Latency:
 
     def _curve(self, now: float) -> list[tuple[float, float]]:
         return [power.point() for power in self._powers.values() if power.is_known(now)]
+
+
+class Latest:
+    """How long the latest batches of all kinds took: what there is to go by for a kind of which nothing is known."""
+
+    __slots__ = ("_answers",)
+
+    def __init__(self) -> None:
+        self._answers: deque[tuple[float, float]] = deque(maxlen=_KEPT)
+
+    def note(self, now: float, seconds: float) -> None:
+        """A batch was answered after so many seconds."""
+        self._answers.append((now, seconds))
+
+    def usual_s(self, now: float) -> float | None:
+        """What half of them took at most, in seconds; None while too little is known."""
+        known = sorted([seconds for at, seconds in self._answers if now - at < _FORGET_S])
+        return known[len(known) // 2] if len(known) >= _ENOUGH else None
 
 
 def _at(curve: list[tuple[float, float]], rows: int) -> float | None:

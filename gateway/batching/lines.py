@@ -19,29 +19,33 @@ from gateway.batching.latency import Latency
 T = TypeVar("T")
 
 _MAX_KEPT = 256
-_SOME = 16
+_SOME = 8
 _HORIZON_S = 10.0
 
 
 class Lines(Generic[T]):
-    """The queued requests of an arm."""
+    """The queued requests of an arm.
+
+    Attributes:
+        rows: The weight of all of them.
+        standing: The lines in which somebody stands, since the longest time first.
+    """
 
     # Invariants:
     # - A queued request is in `_queued` and in exactly one line, and in that line's `order`.
     # - `_open` has every open line in which somebody stands, and of the empty ones, which know how long their
     #   batches take, only so many: clients choose the keys. Keys with parameters are of any size, and not kept.
-    # - `rows` is the weight of all that is queued, and `_standing` are the lines in which that is.
     # - `_latencies` are of kinds whose lines are not kept: those that travel alone, or have parameters.
     # - `_heads[p]` holds, besides dead ones, the first of priority p of every line but those in `_again`.
 
     def __init__(self, max_batch_rows: int) -> None:
         self.rows = 0
+        self.standing: dict[Line[T], None] = {}
         self._max_batch_rows = max_batch_rows
         self._queued: dict[int, Entry[T]] = {}
         self._open: dict[BatchKey, Line[T]] = {}
         self._again: deque[Line[T]] = deque()
         self._joined_last: Line[T] = Line(closed=True)
-        self._standing: dict[Line[T], None] = {}
         self._latencies: dict[BatchKey, Latency] = {}
         self._heads: dict[int, LazyHeap[tuple[float, int]]] = {
             priority: LazyHeap(self._is_head) for priority in HIGHEST_FIRST
@@ -83,13 +87,20 @@ class Lines(Generic[T]):
         return latency
 
     def some(self) -> list[Line[T]]:
-        """The lines in which somebody stands, but no more than sixteen of them."""
-        return list(itertools.islice(self._standing, _SOME))
+        """The lines in which somebody stands, or of more than sixteen the eight oldest and the eight newest."""
+        standing = self.standing
+        if len(standing) <= 2 * _SOME:
+            return list(standing)
+        return [*itertools.islice(standing, _SOME), *itertools.islice(reversed(standing), _SOME)]
 
-    @property
-    def count(self) -> int:
-        """How many lines there are in which somebody stands."""
-        return len(self._standing)
+    def goes_by(self, entry: Entry[T], rows: int) -> float:
+        """The deadline by which a request of so many rows would go: the first's of its line, if it fits into its batch."""
+        line = self._open.get(entry.key)
+        if line is None or entry.travels_alone or line.rows + rows > self._max_batch_rows:
+            return entry.deadline
+        order = line.order.get(entry.priority)
+        first = order.first() if order is not None else None
+        return entry.deadline if first is None else min(entry.deadline, first[0])
 
     def append(self, entry: Entry[T]) -> None:
         """Queue a request in its key's line."""
@@ -192,7 +203,7 @@ class Lines(Generic[T]):
         weight, priority = entry.rows or 1, entry.priority  # `entry.weight`, for every request
         entry.line = line
         if not line.entries:
-            self._standing[line] = None
+            self.standing[line] = None
         line.entries[entry.id] = entry
         line.rows += weight
         self._queued[entry.id] = entry
@@ -220,7 +231,7 @@ class Lines(Generic[T]):
                 self._heads[priority].push((line.entries[first[1]].start_by, first[1]))
         if line.entries:
             return
-        del self._standing[line]
+        del self.standing[line]
         if not line.closed and (key.parameters or len(self._open) > _MAX_KEPT):
             del self._open[key]
 

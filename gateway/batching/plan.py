@@ -94,7 +94,7 @@ class Plan(Generic[T]):
                 f" this request has {rows}"
             )
         # Most have far more time than the slowest batches would take, and are looked at no closer.
-        batches = 2 + (lines.rows + rows) // self._limits.max_batch_rows
+        batches = 2 + len(lines.standing) + (lines.rows + rows) // self._limits.max_batch_rows
         if MARGIN_RATIO * (first.deadline - first.arrived) < batches * self.slots.slowest_s:
             self._admission.check(first, rows, self._flights)
         for entry in entries:
@@ -155,6 +155,7 @@ class Plan(Generic[T]):
             entry.batch = None  # no cycle: tensors must not wait for the garbage collector
         if backend_s is not None:
             batch.latency.note(ended, batch.rows, backend_s)
+            self._admission.latest.note(ended, backend_s)
             self._learn(batch, ended)
 
     def give_up(self, batch: Batch[T], now: float) -> None:

@@ -75,7 +75,8 @@ class PlanMachine(RuleBasedStateMachine):
         try:
             self.plan.offer(*entries)
         except (DeadlineTooNear, WouldBeLate):
-            batches = 2 + rows // self.model.limits.max_batch_rows
+            batches = 2 + len({w.group for w in self.model.queue})
+            batches += rows // self.model.limits.max_batch_rows
             assert MARGIN_RATIO * timeout_s < batches * self.plan.slots.slowest_s < math.inf
         except QueueFull:
             assert rows > self.model.limits.max_queued_rows

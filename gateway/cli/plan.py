@@ -9,6 +9,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from gateway.cli.options import add_config, add_listeners, address_of
+from gateway.cli.plan_numbers import (
+    MAX_REPLICAS,
+    milliseconds,
+    percentile,
+    positive,
+    replicas,
+    rows_mixture,
+    spread_ratio,
+    whole,
+)
 from gateway.cli.terminal import CommandError, Terminal
 from gateway.config import BatchingConfig
 
@@ -51,7 +61,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _add_backend(parser)
     parser.add_argument(
         "--requests",
-        type=_whole,
+        type=whole,
         default=6000,
         metavar="N",
         help="simulated in each of five runs; more take longer and tell the tail better",
@@ -63,37 +73,45 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _add_load(parser: argparse.ArgumentParser) -> None:
     rate = parser.add_mutually_exclusive_group(required=True)
-    rate.add_argument("--rate", type=_positive, metavar="N", help="requests/s that arrive")
-    rate.add_argument("--rows-rate", type=_positive, metavar="N", help="rows/s that arrive")
+    rate.add_argument("--rate", type=positive, metavar="N", help="requests/s that arrive")
+    rate.add_argument("--rows-rate", type=positive, metavar="N", help="rows/s that arrive")
     parser.add_argument(
         "--rows",
-        type=_rows,
+        type=rows_mixture,
         default={1: 1.0},
         metavar="N",
         help="rows of a request; N=WEIGHT,N=WEIGHT for a mixture; default: 1",
     )
-    parser.add_argument("--slo-ms", type=_positive, metavar="MS", help="latency to keep")
+    parser.add_argument("--slo-ms", type=positive, metavar="MS", help="latency to keep")
     parser.add_argument(
-        "--percentile", type=_percentile, default=99.0, metavar="P", help="which; default: 99"
+        "--percentile", type=percentile, default=99.0, metavar="P", help="which; default: 99"
     )
 
 
 def _add_backend(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--replicas", type=_whole, default=1, metavar="N", help="default: 1")
+    parser.add_argument("--replicas", type=replicas, default=1, metavar="N", help="default: 1")
     parser.add_argument(
-        "--max-batch-rows", type=_whole, default=_DEFAULTS.max_batch_rows, metavar="N"
+        "--max-batch-rows",
+        type=whole,
+        metavar="N",
+        help=f"default: what the gateway has, {_DEFAULTS.max_batch_rows} without one",
     )
-    parser.add_argument("--max-delay-ms", type=_not_negative, default=0.0, metavar="MS")
-    parser.add_argument("--max-in-flight", type=_whole, metavar="N", help="default: --replicas")
+    parser.add_argument(
+        "--max-delay-ms",
+        type=milliseconds,
+        metavar="MS",
+        help="default: what the gateway has, 0 without one",
+    )
+    parser.add_argument("--max-in-flight", type=whole, metavar="N", help="default: --replicas")
     parser.add_argument(
         "--spread",
-        type=_not_negative,
+        type=spread_ratio,
         metavar="RATIO",
         help="standard deviation over mean of batches of one size; 0.1 where nothing else says it",
     )
     parser.add_argument(
         "--overhead-ms",
-        type=_not_negative,
+        type=milliseconds,
         metavar="MS",
         help="what a request takes besides waiting and its batch",
     )
@@ -101,7 +119,8 @@ def _add_backend(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, terminal: Terminal) -> int:
     """Simulate, and print."""
-    from gateway.cli.plan_report import as_json, as_text  # noqa: PLC0415 - not needed for --help
+    from gateway.cli.plan_json import as_json  # noqa: PLC0415 - not needed for --help
+    from gateway.cli.plan_report import as_text  # noqa: PLC0415
 
     answer = _answer(arguments, _measured(arguments), terminal)
     terminal.end_status()
@@ -123,10 +142,10 @@ def _measured(arguments: argparse.Namespace) -> Measured:
 
 
 def _answer(arguments: argparse.Namespace, measured: Measured, terminal: Terminal) -> Answer:
-    from gateway.batching.limits import BatchLimits  # noqa: PLC0415
     from gateway.cli.plan_inputs import ASSUMED_SPREAD_RATIO  # noqa: PLC0415
     from gateway.cli.plan_report import Answer  # noqa: PLC0415
-    from gateway.simulation.planning import Effort, Served, best_limits, predict  # noqa: PLC0415
+    from gateway.simulation.planning import Effort, Served, predict  # noqa: PLC0415
+    from gateway.simulation.planning_search import best_limits  # noqa: PLC0415
 
     spread = _first_known(arguments.spread, measured.spread_ratio, ASSUMED_SPREAD_RATIO)
     given_s = None if arguments.overhead_ms is None else arguments.overhead_ms / 1e3
@@ -137,12 +156,7 @@ def _answer(arguments: argparse.Namespace, measured: Measured, terminal: Termina
         overhead_s=overhead_s,
         replicas=arguments.replicas,
     )
-    limits = BatchLimits(
-        max_batch_rows=arguments.max_batch_rows,
-        max_delay_s=arguments.max_delay_ms / 1e3,
-        max_queued_rows=max(_DEFAULTS.max_queued_rows, arguments.max_batch_rows),
-        max_in_flight=arguments.max_in_flight or arguments.replicas,
-    )
+    limits = _limits(arguments, measured)
     load, percent = _load(arguments), arguments.percentile
     percentiles, effort = sorted({50.0, 99.0, percent}), Effort(requests=arguments.requests)
 
@@ -155,7 +169,7 @@ def _answer(arguments: argparse.Namespace, measured: Measured, terminal: Termina
     tried = best_limits(
         limits,
         evaluate,
-        max_rows=max(measured.curve.max_rows, *arguments.rows),
+        max_rows=measured.curve.max_rows,
         wait_s=measured.curve.at(measured.curve.min_rows) * _WAIT_RATIO,
         percent=percent,
     )
@@ -164,11 +178,34 @@ def _answer(arguments: argparse.Namespace, measured: Measured, terminal: Termina
         served=served,
         is_spread_assumed=arguments.spread is None and measured.spread_ratio is None,
         is_overhead_known=given_s is not None or measured.overhead_s is not None,
+        is_in_flight_known=measured.max_batch_rows is None or arguments.max_in_flight is not None,
         load=load,
         percent=percent,
         yours=yours,
         tried=tried,
         goal=_goal(arguments, tried[0], served=served, load=load, evaluate=evaluate),
+    )
+
+
+def _limits(arguments: argparse.Namespace, measured: Measured) -> BatchLimits:
+    """Those that were given; else the running gateway's; else those of a gateway that is told nothing."""
+    from gateway.batching.limits import BatchLimits  # noqa: PLC0415
+
+    rows = arguments.max_batch_rows or measured.max_batch_rows or _DEFAULTS.max_batch_rows
+    delay_s = None if arguments.max_delay_ms is None else arguments.max_delay_ms / 1e3
+    queued_rows = max(_DEFAULTS.max_queued_rows, rows)
+    largest = max(arguments.rows)
+    if largest > queued_rows:
+        raise CommandError(
+            f"got --rows {largest}, wants at most {queued_rows}: a queue has room for so many rows"
+            f" (batching.max_queued_rows), and would refuse every such request",
+            status=2,
+        )
+    return BatchLimits(
+        max_batch_rows=rows,
+        max_delay_s=_first_known(delay_s, measured.max_delay_s, 0.0),
+        max_queued_rows=queued_rows,
+        max_in_flight=arguments.max_in_flight or arguments.replicas,
     )
 
 
@@ -189,21 +226,23 @@ def _goal(
 ) -> Goal | None:
     """The fewest replicas that keep the SLO with the best limits, if one was asked for."""
     from gateway.cli.plan_report import Goal  # noqa: PLC0415
-    from gateway.simulation.planning import replicas_for  # noqa: PLC0415
+    from gateway.simulation.planning_search import replicas_for  # noqa: PLC0415
 
     if arguments.slo_ms is None:
         return None
     slo_s = arguments.slo_ms / 1e3
     if served.curve.at(min(arguments.rows)) + served.overhead_s > slo_s:
-        return Goal(slo_s=slo_s, found=None)  # not even a request that waits for nobody
+        return Goal(slo_s=slo_s)  # not even a request that waits for nobody
     slots = max(1, best.limits.max_in_flight // arguments.replicas)
 
     def with_replicas(count: int) -> Prediction:
         return evaluate(replace(best.limits, max_in_flight=slots * count), count)
 
     least = math.ceil(load.rows_per_s / with_replicas(1).capacity_rows_per_s)
-    found = replicas_for(slo_s, arguments.percentile, with_replicas, least)
-    return Goal(slo_s=slo_s, found=found)
+    if least > MAX_REPLICAS:
+        return Goal(slo_s=slo_s, least=least)
+    found = replicas_for(slo_s, arguments.percentile, with_replicas, (least, MAX_REPLICAS))
+    return Goal(slo_s=slo_s, found=found, least=least)
 
 
 def _load(arguments: argparse.Namespace) -> Load:
@@ -216,47 +255,3 @@ def _load(arguments: argparse.Namespace) -> Load:
 
 def _first_known(*values: float | None) -> float:
     return next(value for value in values if value is not None)
-
-
-def _rows(text: str) -> dict[int, float]:
-    """`8`, or `1=9,8=1`."""
-    rows: dict[int, float] = {}
-    try:
-        for word in text.split(","):
-            count, _, weight = word.partition("=")
-            rows[_whole(count)] = _positive(weight) if weight else 1.0
-    except argparse.ArgumentTypeError as error:
-        raise argparse.ArgumentTypeError(
-            f"got {text!r}, wants rows such as 4, or rows and weights such as 1=9,8=1"
-        ) from error
-    return rows
-
-
-def _whole(text: str) -> int:
-    if not text.isdecimal() or not int(text):
-        raise argparse.ArgumentTypeError(f"got {text!r}, wants a whole number from 1")
-    return int(text)
-
-
-def _positive(text: str) -> float:
-    value = _not_negative(text)
-    if not value:
-        raise argparse.ArgumentTypeError(f"got {text!r}, wants a number above 0")
-    return value
-
-
-def _not_negative(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not 0 <= value < math.inf:
-        raise argparse.ArgumentTypeError(f"got {text!r}, wants a number from 0")
-    return value
-
-
-def _percentile(text: str) -> float:
-    value = _positive(text)
-    if value >= 100:  # noqa: PLR2004 - per cent
-        raise argparse.ArgumentTypeError(f"got {text!r}, wants a percentile below 100, such as 99")
-    return value

@@ -17,6 +17,7 @@ from typing import Any
 from urllib.parse import quote
 
 from gateway.cli.calls import ask_json
+from gateway.cli.plan_numbers import MAX_MS, MAX_ROWS, MAX_SPREAD_RATIO, is_from_0_to
 from gateway.cli.terminal import CommandError
 from gateway.simulation.curve import LatencyCurve, Point, smoothed
 
@@ -24,6 +25,9 @@ __all__ = ["ASSUMED_SPREAD_RATIO", "Measured", "from_file", "from_gateway", "fro
 
 ASSUMED_SPREAD_RATIO = 0.1
 _FEW_BATCHES = 100
+_LEAST_MS = 1e-6
+_WRONG = (ArithmeticError, AttributeError, KeyError, TypeError, ValueError)
+"""What reading JSON of another form raises."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +38,7 @@ class Measured:
         origin: Where it comes from, for a reader.
         spread_ratio: Standard deviation over mean of batches of one size; None if nobody knows.
         overhead_s: What a request takes besides its wait and its batch; None if nobody knows.
+        max_batch_rows, max_delay_s: How the gateway that counted them batches; None if there is none.
         doubts: What the origin does not tell, a sentence each.
     """
 
@@ -41,6 +46,8 @@ class Measured:
     curve: LatencyCurve
     spread_ratio: float | None = None
     overhead_s: float | None = None
+    max_batch_rows: int | None = None
+    max_delay_s: float | None = None
     doubts: tuple[str, ...] = ()
 
 
@@ -72,14 +79,14 @@ def from_file(path: Path) -> Measured:
             Point(int(point["rows"]), float(point["ms"]) / 1e3, int(point.get("batches", 1)))
             for point in told["points"]
         ]
-        spread, overhead_ms = told.get("spread_ratio"), told.get("overhead_ms")
+        overhead_ms = _told(told, "overhead_ms", MAX_MS)
         return Measured(
             origin=str(path),
             curve=_curve(points, str(path)),
-            spread_ratio=None if spread is None else float(spread),
-            overhead_s=None if overhead_ms is None else float(overhead_ms) / 1e3,
+            spread_ratio=_told(told, "spread_ratio", MAX_SPREAD_RATIO),
+            overhead_s=None if overhead_ms is None else overhead_ms / 1e3,
         )
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except _WRONG as error:
         wanted = '{"points": [{"rows": 1, "ms": 5.5}, …]} or the answer of /v2/models/M/stats'
         raise CommandError(f"{path}: wants {wanted}; wrong: {error!r}", status=2) from error
 
@@ -92,13 +99,48 @@ def from_gateway(address: str, model: str, version: str | None) -> Measured:
     """
     told = ask_json(address, f"/v2/models/{quote(model, safe='')}/stats")
     measured = _from_statistics(told, version, f"the gateway at {address}")
+    of_version = "" if version is None else f"/versions/{quote(version, safe='')}"
+    config = ask_json(address, f"/v2/models/{quote(model, safe='')}{of_version}/config")
+    rows, delay_s = _batching(config, address)
     mixture = (
         "statistics add up all arms that serve a version: with several, the curve is their mixture"
     )
-    return replace(measured, doubts=(*measured.doubts, mixture))
+    return replace(
+        measured,
+        max_batch_rows=rows,
+        max_delay_s=delay_s,
+        doubts=(*measured.doubts, mixture),
+    )
+
+
+def _batching(config: Any, address: str) -> tuple[int, float]:
+    """Rows in a batch, 1 for a model that has no batches, and the longest wait in seconds."""
+    try:
+        delay_us = config.get("dynamic_batching", {}).get("max_queue_delay_microseconds", 0)
+        return max(1, int(config["max_batch_size"])), int(delay_us) / 1e6
+    except _WRONG as error:
+        raise CommandError(f"{address}: wants a model's configuration; wrong: {error!r}") from error
+
+
+def _told(told: Mapping[str, Any], name: str, most: float) -> float | None:
+    value = told.get(name)
+    if value is None:
+        return None
+    if not is_from_0_to(most, float(value)):
+        raise ValueError(f"{name}: got {value}, wants a number from 0 to {most:,.10g}")
+    return float(value)
 
 
 def _from_statistics(told: Any, version: str | None, origin: str) -> Measured:
+    try:
+        return _measured(told, version, origin)
+    except _WRONG as error:
+        raise CommandError(
+            f"{origin}: wants the answer of /v2/models/M/stats; wrong: {error!r}", status=2
+        ) from error
+
+
+def _measured(told: Any, version: str | None, origin: str) -> Measured:
     found = _version_of(told, version, origin)
     points = smoothed(
         Point(int(size["batch_size"]), _mean_s(size["compute_infer"]), int(count))
@@ -151,6 +193,14 @@ def _point(word: str) -> Point:
 
 
 def _curve(points: Sequence[Point], origin: str) -> LatencyCurve:
+    for point in points:
+        rows_fit, ms = 1 <= point.rows <= MAX_ROWS, point.seconds * 1e3
+        if not rows_fit or not _LEAST_MS <= ms <= MAX_MS:
+            raise CommandError(
+                f"{origin}: got {point.rows} rows in {ms:g} ms, wants rows from 1 to {MAX_ROWS:,} and"
+                f" {_LEAST_MS:.6f} to {MAX_MS:,.0f} ms",
+                status=2,
+            )
     try:
         return LatencyCurve(points)
     except ValueError as error:

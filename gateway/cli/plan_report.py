@@ -1,29 +1,36 @@
-"""How is a plan told, to a person and to a program? And what does it not know?"""
+"""How is a plan told to a person? And what does it not know?"""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
+import math
 from dataclasses import dataclass
-from typing import Any
 
 from gateway.cli.plan_inputs import Measured
+from gateway.cli.plan_numbers import MAX_REPLICAS
 from gateway.cli.terminal import Terminal, milliseconds, percent, table
 from gateway.simulation.curve import Point
 from gateway.simulation.planning import Load, Prediction, Range, Served
 
-__all__ = ["Answer", "Goal", "as_json", "as_text"]
+__all__ = ["Answer", "Goal", "as_text"]
 
 _SHOWN = 3
 _CLOSE_RATIO = 0.9
+_FOUR_DIGITS_MS = 999.5
+_MANY_BATCHES = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Goal:
-    """A latency to be kept. `found` has the fewest replicas that do; None if no number does."""
+    """A latency to be kept.
+
+    Attributes:
+        found: With the fewest replicas that keep it; None if no number that is simulated does.
+        least: Fewer cannot take the load; None if a single request takes too long already.
+    """
 
     slo_s: float
-    found: Prediction | None
+    found: Prediction | None = None
+    least: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +47,7 @@ class Answer:
     served: Served
     is_spread_assumed: bool
     is_overhead_known: bool
+    is_in_flight_known: bool
     load: Load
     percent: float
     yours: Prediction
@@ -60,7 +68,25 @@ class Answer:
     def unknown(self) -> list[str]:
         """What the figures take for granted, a sentence each."""
         bursts = "arrivals are taken to be Poisson; bursts make the tail longer"
-        return [*self.measured.doubts, *self._unmeasured(), *self._untold(), bursts]
+        return [*self.measured.doubts, *self._unmeasured(), *self._cut(), *self._untold(), bursts]
+
+    def _cut(self) -> list[str]:
+        """Where what was simulated is short."""
+        shown = [one for one in (self.yours, self.best, self.goal and self.goal.found) if one]
+        batches = min((one.batches_per_replica for one in shown if one.requests), default=math.inf)
+        requests = [one.requests for one in shown if one.is_cut]
+        told = []
+        if batches < _MANY_BATCHES:
+            told.append(
+                f"a run gives each replica {batches:.2g} batches only: latencies are those of a"
+                " beginning (--requests)"
+            )
+        if requests:
+            told.append(
+                f"latencies rest on five runs of {min(requests):,} requests: so many rows a request"
+                " take too long to simulate"
+            )
+        return told
 
     def _unmeasured(self) -> list[str]:
         """What was not measured of the curve, and is needed."""
@@ -98,6 +124,9 @@ class Answer:
             ),
             "waits that the gateway takes because it is short of time itself are not simulated": any(
                 one.limits.max_delay_s for one in shown
+            ),
+            "how many batches this gateway has in flight: as many as replicas are taken (--max-in-flight)": (
+                not self.is_in_flight_known
             ),
             "this close to capacity latencies depend on how long the load lasts": any(
                 load > _CLOSE_RATIO * one.capacity_rows_per_s for one in shown
@@ -137,40 +166,12 @@ def as_text(answer: Answer, terminal: Terminal) -> list[str]:
     return lines
 
 
-def as_json(answer: Answer) -> str:
-    """The same for a program; times in milliseconds."""
-    served, goal = answer.served, answer.goal
-    told: dict[str, Any] = {
-        "measured": {
-            "origin": answer.measured.origin,
-            "points": [
-                {"rows": p.rows, "ms": p.seconds * 1e3, "batches": p.batches}
-                for p in answer.measured.curve.points
-            ],
-            "spread_ratio": served.spread_ratio,
-            "overhead_ms": served.overhead_s * 1e3,
-        },
-        "load": {
-            "requests_per_s": answer.load.requests_per_s,
-            "rows_per_s": answer.load.rows_per_s,
-        },
-        "yours": _prediction(answer.yours),
-        "best": _prediction(answer.best),
-        "tried": [_prediction(one) for one in answer.tried],
-        "slo": None,
-        "not_known": answer.unknown(),
-    }
-    if goal is not None:
-        found = None if goal.found is None else _prediction(goal.found)
-        told["slo"] = {"ms": goal.slo_s * 1e3, "percentile": answer.percent, "needs": found}
-    return json.dumps(told, indent=2)
-
-
 def _table(answer: Answer) -> list[str]:
     percentiles = sorted({50.0, 99.0, answer.percent})
     head = ["", "rows", "wait", "in flight", "rows/s at most", "load"]
     head += [*(f"p{one:g}" for one in percentiles), "rows/batch"]
-    others = [one for one in answer.tried if one is not answer.best][:_SHOWN]
+    shown = (answer.yours.limits, answer.best.limits)
+    others = [one for one in answer.tried if one.limits not in shown][:_SHOWN]
     named = [("yours", answer.yours)]
     if answer.best is not answer.yours:
         named.append(("best", answer.best))
@@ -194,11 +195,13 @@ def _latency(found: Prediction, which: float) -> str:
     if not found.is_lasting:
         return "grows"
     told: Range = found.percentiles_s[which]
-    return f"{milliseconds(told.middle)} [{_bare(told.low)}, {_bare(told.high)}]"
+    return f"{_bare(told.middle)} ms [{_bare(told.low)}, {_bare(told.high)}]"
 
 
 def _bare(value_s: float) -> str:
-    return f"{value_s * 1e3:.3g}"
+    """Milliseconds, all rounded alike, so that a middle stays between its ends."""
+    ms = value_s * 1e3
+    return f"{ms:.3g}" if ms < _FOUR_DIGITS_MS else f"{ms:,.0f}"
 
 
 def _limits(found: Prediction) -> str:
@@ -212,11 +215,7 @@ def _limits(found: Prediction) -> str:
 def _goal(answer: Answer, goal: Goal) -> str:
     wanted = f"p{answer.percent:g} ≤ {milliseconds(goal.slo_s)}"
     if goal.found is None:
-        alone_s = answer.served.curve.at(min(answer.load.mix.rows)) + answer.served.overhead_s
-        return (
-            f"{wanted} is kept by no number of replicas: a request that waits for nobody takes"
-            f" {milliseconds(alone_s)} on average"
-        )
+        return f"{wanted} {_why_not(answer, goal.least)}"
     found = goal.found
     return (
         f"{wanted} needs {_count(found.replicas, 'replica')}, with {_limits(found)}:"
@@ -224,28 +223,14 @@ def _goal(answer: Answer, goal: Goal) -> str:
     )
 
 
-def _prediction(found: Prediction) -> Mapping[str, Any]:
-    limits = found.limits
-    return {
-        "max_batch_rows": limits.max_batch_rows,
-        "max_delay_ms": limits.max_delay_s * 1e3,
-        "max_in_flight": limits.max_in_flight,
-        "replicas": found.replicas,
-        "capacity_rows_per_s": found.capacity_rows_per_s,
-        "is_lasting": found.is_lasting,
-        "busy_ratio": found.used_ratio,
-        "rows_per_batch": found.rows_per_batch if found.is_lasting else None,
-        "refused_ratio": found.refused_ratio,
-        "unmeasured_ratio": found.unmeasured_ratio,
-        "latency_ms": {
-            f"p{which:g}": {
-                "middle": told.middle * 1e3,
-                "low": told.low * 1e3,
-                "high": told.high * 1e3,
-            }
-            for which, told in found.percentiles_s.items()
-        },
-    }
+def _why_not(answer: Answer, least: int | None) -> str:
+    if least is not None and least > MAX_REPLICAS:
+        return f"needs at least {least:,} replicas; more than {MAX_REPLICAS} are not simulated"
+    alone_s = answer.served.curve.at(min(answer.load.mix.rows)) + answer.served.overhead_s
+    alone = f"a request that waits for nobody takes {milliseconds(alone_s)} on average"
+    if least is None:
+        return f"is kept by no number of replicas: {alone}"
+    return f"was kept by none of the numbers of replicas that were simulated: {alone}"
 
 
 def _thinned(points: list[Point]) -> list[Point]:

@@ -1,16 +1,16 @@
-"""What would this backend do under this load? Rows per second, latencies, replicas, and the best limits.
+"""What would this backend do under this load? Rows per second, and latencies.
 
 Every figure comes from simulated runs of the plan that serves, `runs` of them with different seeds; a
-figure is the middle of what they gave, and says how far they were apart. Candidates are compared on the
-same arrivals.
+figure is the middle of what they gave, and says how far they were apart. The same seeds bring the same
+arrivals, so that predictions can be compared.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import islice
+from itertools import cycle, islice
 from random import Random
 from statistics import median
 
@@ -30,16 +30,13 @@ __all__ = [
     "Prediction",
     "Range",
     "Served",
-    "best_limits",
     "capacity_rows_per_s",
     "predict",
-    "replicas_for",
 ]
 
 _WARM_RATIO = 0.1
 _FULL_BATCHES = 50
-_MAX_TIMES_REPLICAS = 64
-_SAME_RATIO = 1.05
+_MAX_PIECES = 20_000  # in a run: less than a second
 _MAX_SEEDS = 1_000_003
 
 
@@ -75,7 +72,10 @@ class Served:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Effort:
-    """How much is simulated: `runs` of `requests` each, with seeds from `seed` on."""
+    """How much is simulated: `runs` of `requests` each, with seeds from `seed` on.
+
+    Where requests are split into so many pieces that this would take too long, there are fewer of them.
+    """
 
     runs: int = 5
     requests: int = 8000
@@ -109,6 +109,9 @@ class Prediction:
         rows_per_batch: On average.
         refused_ratio: Share of requests for which the queue had no room.
         unmeasured_ratio: Share of batches whose size lies outside of what was measured.
+        batches_per_replica: Those of each run, on average.
+        requests: Those of each run.
+        is_cut: Whether these are fewer than were asked for.
     """
 
     limits: BatchLimits
@@ -120,6 +123,9 @@ class Prediction:
     rows_per_batch: float = math.nan
     refused_ratio: float = 0.0
     unmeasured_ratio: float = 0.0
+    batches_per_replica: float = 0.0
+    requests: int = 0
+    is_cut: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,8 +154,10 @@ def predict(
     )
     if not base.is_lasting:
         return base
+    pieces = _pieces(load.mix, limits)
+    requests = max(1, min(effort.requests, int(max(effort.requests, _MAX_PIECES) / pieces)))
     runs = [
-        _run(served, load, limits, requests=effort.requests, seed=effort.seed + number)
+        _run(served, load, limits, requests=requests, seed=effort.seed + number)
         for number in range(effort.runs)
     ]
     batches = [rows for run in runs for rows in run.batches]
@@ -164,83 +172,55 @@ def predict(
         rows_per_batch=sum(batches) / len(batches),
         refused_ratio=median(run.refused_ratio for run in runs),
         unmeasured_ratio=unmeasured / len(batches),
+        batches_per_replica=len(batches) / len(runs) / served.replicas,
+        requests=requests,
+        is_cut=requests < effort.requests,
     )
 
 
 def capacity_rows_per_s(served: Served, mix: Mix, limits: BatchLimits) -> float:
     """Rows answered per second when more than enough is queued all the time."""
     rng = Random(0)
-    rows = _FULL_BATCHES * limits.max_batch_rows * served.replicas
-    backlog = list(islice(_at_once(mix, rng), math.ceil(rows / mix.mean_rows)))
-    unbounded = replace(limits, max_queued_rows=rows * 1000)
+    wanted = _FULL_BATCHES * limits.max_batch_rows * served.replicas
+    backlog = list(_up_to(wanted, cycle(_packed(mix, limits.max_batch_rows, rng))))
+    total = sum(backlog)
     backend = Backend(served.curve.at, served.replicas, rng)
-    simulation = _simulation(unbounded, backend)
-    simulation.run(OpenLoop(iter(backlog)))
-    return sum(arrival.rows for arrival in backlog) / simulation.now
+    simulation = _simulation(replace(limits, max_queued_rows=total), backend)
+    simulation.run(OpenLoop(Arrival(at=0.0, rows=rows) for rows in backlog))
+    return total / simulation.now
 
 
-def best_limits(
-    limits: BatchLimits,
-    evaluate: Callable[[BatchLimits], Prediction],
-    *,
-    max_rows: int,
-    wait_s: float,
-    percent: float,
-) -> list[Prediction]:
-    """What was tried in place of `limits`, the best first.
+def _packed(mix: Mix, max_batch_rows: int, rng: Random) -> list[int]:
+    """Rows of requests that together fill a batch, as one request of so many; larger ones as they are.
 
-    One limit is moved at a time: the rows of a batch, then the wait, then the batches in flight. What is
-    about as good as the best (5 %) is taken for as good, and then waits less and has fewer in flight.
-
-    Args:
-        limits: Where to begin.
-        evaluate: What is to be expected of these.
-        max_rows: No batch larger than that is suggested: nothing is known of them.
-        wait_s: The longest wait to try.
-        percent: The percentile of latency to be lowest.
+    Where everything is queued at once a batch takes who is next until somebody does not fit: so many
+    requests at once are as good as one, and far sooner simulated.
     """
-    tried: dict[tuple[int, float, int], Prediction] = {}
-
-    def best_of(candidates: list[BatchLimits]) -> BatchLimits:
-        for one in candidates:
-            name = (one.max_batch_rows, one.max_delay_s, one.max_in_flight)
-            if name not in tried:
-                tried[name] = evaluate(one)
-        return _ranked(list(tried.values()), percent)[0].limits
-
-    sizes = _sizes(max_rows)
-    best = best_of([replace(limits, max_batch_rows=rows, max_delay_s=0.0) for rows in sizes])
-    best = best_of([replace(best, max_delay_s=wait) for wait in (wait_s / 4, wait_s / 2, wait_s)])
-    best_of([replace(best, max_in_flight=2 * limits.max_in_flight)])
-    return _ranked(list(tried.values()), percent)
+    packs: list[int] = []
+    rows = 0
+    for _ in range(_MAX_PIECES):
+        drawn = mix.draw(0.0, rng).rows
+        if rows and rows + drawn > max_batch_rows:
+            packs.append(rows)
+            rows = 0
+        rows += drawn
+    return packs or [max_batch_rows]
 
 
-def replicas_for(
-    slo_s: float, percent: float, evaluate: Callable[[int], Prediction], least: int
-) -> Prediction | None:
-    """The fewest replicas, from `least` on, whose `percent` stays within `slo_s` in every run.
+def _up_to(wanted: int, packs: Iterable[int]) -> Iterator[int]:
+    rows = 0
+    for pack in packs:
+        if rows >= wanted:
+            return
+        rows += pack
+        yield pack
 
-    None if 64 times as many do not either: then it is the batch itself that takes too long.
-    """
 
-    def suffices(found: Prediction) -> bool:
-        return found.is_lasting and found.percentiles_s[percent].high <= slo_s
-
-    failed, step = least - 1, 1
-    found = evaluate(least)
-    while not suffices(found):
-        failed = found.replicas
-        if failed >= least * _MAX_TIMES_REPLICAS:
-            return None
-        found = evaluate(failed + step)
-        step *= 2
-    while found.replicas - failed > 1:
-        middle = evaluate((failed + found.replicas) // 2)
-        if suffices(middle):
-            found = middle
-        else:
-            failed = middle.replicas
-    return found
+def _pieces(mix: Mix, limits: BatchLimits) -> float:
+    """Those of a request, on average."""
+    weights = sum(mix.rows.values())
+    pieces = sum(w * math.ceil(rows / limits.max_batch_rows) for rows, w in mix.rows.items())
+    return pieces / weights
 
 
 def _run(served: Served, load: Load, limits: BatchLimits, *, requests: int, seed: int) -> _Run:
@@ -262,30 +242,3 @@ def _run(served: Served, load: Load, limits: BatchLimits, *, requests: int, seed
 def _simulation(limits: BatchLimits, backend: Backend) -> Simulation[Batch[Request]]:
     plan: Plan[Request] = Plan(limits)
     return Simulation(plan, backend, max_batch_rows=limits.max_batch_rows)
-
-
-def _at_once(mix: Mix, rng: Random) -> Iterator[Arrival]:
-    while True:
-        yield mix.draw(0.0, rng)
-
-
-def _sizes(max_rows: int) -> list[int]:
-    """Powers of two up to `max_rows`, and `max_rows`."""
-    return [2**power for power in range(max_rows.bit_length()) if 2**power < max_rows] + [max_rows]
-
-
-def _ranked(found: list[Prediction], percent: float) -> list[Prediction]:
-    """The best first: those that last, by latency; the others by capacity."""
-    lasting = [one for one in found if one.is_lasting]
-    lowest = min((one.percentiles_s[percent].middle for one in lasting), default=math.nan)
-
-    def rank(one: Prediction) -> tuple[object, ...]:
-        if not one.is_lasting:
-            return (2, -one.capacity_rows_per_s)
-        latency_s = one.percentiles_s[percent].middle
-        if latency_s > lowest * _SAME_RATIO:
-            return (1, latency_s)
-        limits = one.limits
-        return (0, limits.max_delay_s, limits.max_in_flight, -one.capacity_rows_per_s)
-
-    return sorted(found, key=rank)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 
 from gateway.cli import main
 from tests.fakes.arithmetic import Arithmetic
-from tests.fakes.gateways import Stack, running
+from tests.fakes.gateways import MODELS, Stack, running
 
 Capture = pytest.CaptureFixture[str]
 
@@ -135,12 +136,18 @@ def test_a_running_gateway_s_statistics_are_enough(tmp_path: Path, capsys: Captu
         assert {point["rows"] for point in told["measured"]["points"]} == {1, 2}
         assert told["measured"]["origin"].startswith("floats version 1, 2 batches")
         assert any("the curve is their mixture" in doubt for doubt in told["not_known"])
+        assert any("--max-in-flight" in doubt for doubt in told["not_known"])
+        assert told["yours"]["max_batch_rows"] == 32
+        assert told["yours"]["max_delay_ms"] == pytest.approx(2)
+        told = plan_json(capsys, "floats", "--rate", "5", "--max-batch-rows", "8", *where)
+        assert told["yours"]["max_batch_rows"] == 8
         assert main(["plan", "floats", "--version", "9", "--rate", "5", *where]) == 1
         assert "has versions 1; choose with --version" in capsys.readouterr().err
 
     async def scenario() -> None:
         backends = {"tf": Arithmetic(), "torch": Arithmetic(offset=1.5)}
-        async with running(path, backends=backends) as stack:
+        batching = "[models.floats.batching]\nmax_batch_rows = 32\nmax_delay_ms = 2.0\n"
+        async with running(path, backends=backends, models=MODELS + batching) as stack:
             await asyncio.to_thread(script, stack)
 
     asyncio.run(scenario())
@@ -152,11 +159,21 @@ def test_a_running_gateway_s_statistics_are_enough(tmp_path: Path, capsys: Captu
         ([], "wants one of MODEL, --point ROWS=MS and --curve FILE"),
         (["iris", "--point", "1=2"], "wants one of MODEL, --point ROWS=MS and --curve FILE"),
         (["--point", "8"], "got --point '8', wants ROWS=MS, such as 8=9.5"),
-        (["--point", "0=3"], "wants rows and batches from 1 and a time above 0"),
+        (["--point", "0=3"], "got 0 rows in 3 ms, wants rows from 1 to 1,000,000"),
         (["--curve", "/nowhere/curve.json"], "/nowhere/curve.json: No such file"),
         (["--point", "1=2", "--percentile", "100"], "wants a percentile below 100"),
         (["--point", "1=2", "--rows", "1=x"], "wants rows such as 4, or rows and weights"),
-        (["--point", "1=2", "--replicas", "0"], "wants a whole number from 1"),
+        (["--point", "1=2", "--replicas", "0"], "wants a whole number from 1 to 256"),
+        (["--point", "1=2", "--replicas", "257"], "wants a whole number from 1 to 256"),
+        (["--point", "1=2", "--requests", "9" * 5000], "wants a whole number from 1 to 1,000,000"),
+        (["--point", "1=2", "--rows", "4000000"], "wants a whole number from 1 to 1,000,000"),
+        (["--point", "1=2", "--rows", "4097"], "got --rows 4097, wants at most 4096"),
+        (["--point", "1=2", "--rate", "1e300"], "wants a number from 0.000001 to 1,000,000,000"),
+        (["--point", "1=2", "--slo-ms", "nan"], "wants a number from 0.000001 to 1,000,000,000"),
+        (["--point", "1=2", "--max-delay-ms", "inf"], "wants a number from 0 to 1,000,000,000"),
+        (["--point", "1=2", "--spread", "1e200"], "wants a number from 0 to 10"),
+        (["--point", "1=nan"], "wants rows from 1 to 1,000,000 and 0.000001 to 1,000,000,000 ms"),
+        (["--point", "1=1e300"], "got 1 rows in 1e+300 ms, wants rows from 1 to"),
     ],
 )
 def test_a_wrong_question_is_told_what_is_right(
@@ -172,13 +189,71 @@ def test_a_wrong_question_is_told_what_is_right(
 
 
 @pytest.mark.parametrize(
-    "text", ["rows", "[]", '{"points": [{"rows": 1}]}', '{"points": []}', '{"points": 3}']
+    "text",
+    [
+        "rows",
+        "[]",
+        '[{"name": "m"}]',
+        '{"points": [{"rows": 1}]}',
+        '{"points": []}',
+        '{"points": 3}',
+        '{"points": [{"rows": Infinity, "ms": 2}]}',
+        '{"points": [{"rows": 1, "ms": 2}], "overhead_ms": NaN}',
+        '{"points": [{"rows": 1, "ms": 2}], "spread_ratio": -1}',
+        '{"model_stats": 3}',
+        '{"model_stats": [{"name": "m"}]}',
+        '{"model_stats": [{"name": "m", "version": "1", "batch_stats": [{}]}]}',
+    ],
 )
 def test_a_file_that_is_no_curve_is_told_what_is_one(
     text: str, tmp_path: Path, capsys: Capture
 ) -> None:
-    """With status 2, and the place."""
+    """With status 2, and the place, in one line."""
     path = tmp_path / "curve.json"
     path.write_text(text)
     assert main(["plan", "--curve", str(path), "--rate", "10"]) == 2
-    assert str(path) in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert str(path) in said
+    assert said.count("\n") == 1
+
+
+def test_more_replicas_than_are_simulated_are_told_without_simulating_them(
+    capsys: Capture,
+) -> None:
+    """A thousand times what one replica can take."""
+    words = ["--point", "1=5", "--rate", "200000", "--slo-ms", "20", "--max-batch-rows", "1"]
+    told = plan_json(capsys, *words)["slo"]
+    assert told["needs"] is None
+    assert told["least_replicas"] >= 1000
+    assert "replicas; more than 256 are not simulated" in plan(capsys, *words)
+
+
+@pytest.mark.slow
+def test_what_is_simulated_has_a_bound_which_is_told(capsys: Capture) -> None:
+    """Requests of many batches each; and replicas of which each has few batches."""
+    words = [*_TABLE, "--rate", "10000", "--replicas", "50"]
+    doubts = plan_json(capsys, *words)["not_known"]
+    assert any("a run gives each replica" in doubt for doubt in doubts)
+    words = ["--point", "1=5", "--rows", "50", "--rate", "1", "--max-batch-rows", "1"]
+    doubts = plan_json(capsys, *words)["not_known"]
+    assert any("rest on five runs of 400 requests" in doubt for doubt in doubts)
+
+
+@pytest.mark.slow
+def test_no_batch_is_suggested_that_was_not_measured(capsys: Capture) -> None:
+    """Not for requests that are larger either: they are split."""
+    words = [*_TABLE, "--rows", "64", "--rate", "5", "--max-batch-rows", "1"]
+    told = plan_json(capsys, *words)
+    assert max(one["max_batch_rows"] for one in [told["best"], *told["tried"]]) == 32
+
+
+@pytest.mark.slow
+def test_a_middle_is_shown_between_its_ends(capsys: Capture) -> None:
+    """All three are rounded alike, whatever their size."""
+    for ms in ("0.7", "7", "21", "2500"):
+        shown = plan(capsys, "--point", f"1={ms}", "--rate", f"{500 / float(ms):g}", "--rows", "1")
+        found = re.findall(r"([\d.,]+) ms \[([\d.,]+), ([\d.,]+)\]", shown)
+        assert found
+        for texts in found:
+            middle, low, high = (float(text.replace(",", "")) for text in texts)
+            assert low <= middle <= high

@@ -15,11 +15,10 @@ from gateway.simulation.planning import (
     Load,
     Prediction,
     Served,
-    best_limits,
     capacity_rows_per_s,
     predict,
-    replicas_for,
 )
+from gateway.simulation.planning_search import best_limits, replicas_for
 
 _CURVE = LatencyCurve([Point(1, 0.0055), Point(32, 0.021)])
 _SERVED = Served(curve=_CURVE)
@@ -95,7 +94,7 @@ def test_the_fewest_replicas_that_keep_an_slo_are_found(slo_ms: float, least: in
         served = replace(_SERVED, replicas=replicas)
         return predict(served, load, replace(_LIMITS, max_in_flight=replicas), effort=_SHORT)
 
-    found = replicas_for(slo_ms / 1e3, 99.0, evaluate, 1)
+    found = replicas_for(slo_ms / 1e3, 99.0, evaluate, (1, 64))
     assert found is not None
     assert found.replicas >= least
     assert found.percentiles_s[99.0].high <= slo_ms / 1e3
@@ -112,7 +111,7 @@ def test_an_slo_below_one_batch_is_kept_by_no_number_of_replicas() -> None:
             served, Load(requests_per_s=10.0), _LIMITS, effort=Effort(runs=1, requests=50)
         )
 
-    assert replicas_for(0.005, 99.0, evaluate, 1) is None
+    assert replicas_for(0.005, 99.0, evaluate, (1, 64)) is None
 
 
 def test_a_range_holds_its_middle() -> None:
@@ -123,3 +122,23 @@ def test_a_range_holds_its_middle() -> None:
         assert told.low <= told.middle <= told.high
         assert told.high < 1.3 * told.low
     assert math.isfinite(found.rows_per_batch)
+
+
+@pytest.mark.parametrize("rows", [{1: 1.0}, {1: 9.0, 8: 1.0}, {5: 1.0}, {40: 1.0}])
+def test_many_replicas_take_as_much_each_as_few(rows: dict[int, float]) -> None:
+    """So what one run takes does not hang on how long it was: 3 % at most between 60 and 240 replicas."""
+
+    def capacity_of_one(replicas: int) -> float:
+        served = replace(_SERVED, replicas=replicas)
+        limits = replace(_LIMITS, max_in_flight=replicas)
+        return capacity_rows_per_s(served, Mix(rows=rows), limits) / replicas
+
+    assert capacity_of_one(240) == pytest.approx(capacity_of_one(60), rel=0.03)
+
+
+def test_requests_of_many_pieces_are_fewer_and_that_is_told() -> None:
+    """4,096 rows a request are 128 batches of 32 rows."""
+    load = Load(requests_per_s=0.1, mix=Mix(rows={4096: 1.0}))
+    found = predict(_SERVED, load, _LIMITS, effort=Effort(runs=1, requests=800))
+    assert (found.requests, found.is_cut) == (156, True)
+    assert found.percentiles_s[50.0].middle == pytest.approx(128 * 0.021, rel=0.05)

@@ -95,9 +95,13 @@ class LogConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BatchingConfig:
-    """How an arm's requests share a backend call. Rows are counted, not requests."""
+    """How an arm's requests share a backend call. Rows are counted, not requests.
+
+    `joins`: whether they do; if not, each is sent as it came, neither joined nor cut.
+    """
 
     __pydantic_config__: ClassVar = _STRICT
+    joins: bool = True
     max_batch_rows: PositiveInt = 64
     max_delay_ms: Annotated[float, Ge(0), Le(60_000)] = 0.0
     max_queued_rows: PositiveInt = 4096

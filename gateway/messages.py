@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, NewType, TypeAlias
 
 from gateway.tensors import Signature, Tensor
@@ -189,6 +189,13 @@ class ModelDescription:
     checks_itself: bool = False
     max_rows: int | None = None
     told: bytes = b""
+
+    def without_rows(self) -> ModelDescription:
+        """That of a model whose dynamic dim 0 is not known to be rows: each request reaches it as it is."""
+        signatures = {
+            name: replace(found, is_whole=True) for name, found in self.signatures.items()
+        }
+        return replace(self, signatures=signatures)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

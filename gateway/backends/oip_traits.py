@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from gateway.codecs.oip_model import ServerMetadata
 from gateway.messages import ModelDescription
 
-__all__ = ["Traits", "traits_of", "with_max_rows", "without_rows"]
+__all__ = ["Traits", "traits_of", "with_max_rows"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,20 +38,11 @@ def traits_of(metadata: ServerMetadata) -> Traits:
     )
 
 
-def without_rows(described: ModelDescription) -> ModelDescription:
-    """The description of a model that does not batch: its dynamic dim 0 is not known to be rows.
-
-    Triton says so with `max_batch_size` 0. Joining such requests could mix what belongs to two callers.
-    """
-    signatures = {
-        name: dataclasses.replace(signature, is_whole=True)
-        for name, signature in described.signatures.items()
-    }
-    return dataclasses.replace(described, signatures=signatures)
-
-
 def with_max_rows(described: ModelDescription, max_batch_size: int) -> ModelDescription:
-    """The description of a model that takes so many rows at once; 0 is one that does not batch."""
+    """The description of a model that takes so many rows at once.
+
+    Triton's 0 is one that does not batch: joining its requests could mix what belongs to two callers.
+    """
     if max_batch_size < 1:
-        return without_rows(described)
+        return described.without_rows()
     return dataclasses.replace(described, max_rows=max_batch_size)

@@ -38,7 +38,7 @@ def checked_outputs(
         if signature.is_batchable and by_name[name].shape[0] != rows:
             raise BackendInvalid(
                 f"{_who(arm)} answered with {by_name[name].shape[0]} rows in output {name!r},"
-                f" wanted {rows}"
+                f" wanted {rows}; if that is not one for each row of the inputs, see batching.joins"
             )
     return tuple(by_name[name] for name in names)
 

@@ -89,6 +89,8 @@ def _model_routes(name: str, model: ModelConfig, facts: Facts) -> ModelRoutes:
 def _arm(model: str, name: str, config: ModelConfig, fact: Fact) -> Arm:
     arm, description, complaint = config.arms[name], fact.description, ""
     if description is not None:
+        if not (arm.batching or config.batching).joins:
+            description = description.without_rows()
         where = f"models.{model}.sequence"
         description, complaint = with_sequence(where, config.sequence, description)
     version = description.version if description is not None else ""

@@ -15,6 +15,7 @@ Rules:
 from __future__ import annotations
 
 import bisect
+import math
 from collections import deque
 from typing import Final, TypeAlias
 
@@ -44,8 +45,10 @@ Size: TypeAlias = tuple[str, int, int]
 
 def size_of(batch: InferRequest) -> Size:
     """What decides how long a batch takes: a model that takes sequences has them of any length."""
-    rows = max([1, *(tensor.shape[0] for tensor in batch.inputs if tensor.shape)])
-    elements = sum(tensor.array.size for tensor in batch.inputs)
+    # By shapes, not arrays: what was joined is still apart, and would be copied.
+    shapes = [tensor.shape for tensor in batch.inputs]
+    rows = max([1, *(shape[0] for shape in shapes if shape)])
+    elements = sum(math.prod(shape) for shape in shapes)
     return batch.model, (rows - 1).bit_length(), (elements // rows).bit_length()
 
 

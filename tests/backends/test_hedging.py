@@ -19,7 +19,7 @@ from gateway.backends.hedging import (
     size_of,
 )
 from gateway.messages import InferRequest
-from gateway.tensors import Tensor
+from gateway.tensors import JoinedTensor, Tensor
 
 SIZE = ("iris", 0, 0)
 SECONDS = st.floats(1e-4, 100)
@@ -143,6 +143,12 @@ class TestSize:
     def test_long_rows_are_not_short_ones(self) -> None:
         """A sequence of 128 takes longer than one of 8."""
         assert size_of(batch(4, 8)) != size_of(batch(4, 128))
+
+    def test_what_is_still_apart_stays_so(self) -> None:
+        """Its copy, which joining avoids, would be made for every batch."""
+        apart = JoinedTensor("x", "FP32", [np.zeros((2, 4), np.float32)] * 2)
+        assert size_of(InferRequest(model="iris", inputs=(apart,))) == size_of(batch(4, 4))
+        assert apart._array is None
 
     def test_what_has_no_rows_has_a_size_too(self) -> None:
         """A scalar, nothing at all, no input."""

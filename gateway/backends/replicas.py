@@ -38,7 +38,7 @@ __all__ = ["Replicas"]
 
 _T = TypeVar("_T")
 
-# Well within the time that a reconciler gives to one question: one replica that hangs delays it no longer.
+# Less than half of the time that a reconciler gives to two questions: one replica that hangs ends neither.
 _PROBE_TIMEOUT_S = 2.0
 
 
@@ -106,16 +106,18 @@ class Replicas:
             UnknownModel: it does not serve that model.
             BackendError: none could say.
         """
-        error: GatewayError | None = None
-        for index in self._roster.eligible():
-            try:
-                return await self._replicas[index].versions(model)
-            except UnknownModel:
-                raise
-            except GatewayError as caught:
-                error = caught
-        assert error is not None, "at least one replica is eligible"
-        raise error
+        async with asyncio.TaskGroup() as group:
+            asked = [
+                group.create_task(self._told(index, self._replicas[index].versions(model)))
+                for index in self._roster.eligible()
+            ]
+        answers = [task.result() for task in asked]
+        for answer in answers:
+            if isinstance(answer, UnknownModel):
+                raise answer
+            if not isinstance(answer, GatewayError):
+                return answer
+        raise next(answer for answer in answers if isinstance(answer, GatewayError))
 
     async def aclose(self) -> None:
         """Close the connections; calls still in flight fail."""
@@ -186,18 +188,21 @@ class Replicas:
     async def _probe(
         self, index: int, model: str, version: str | None
     ) -> ModelDescription | GatewayError:
-        answer: ModelDescription | GatewayError
-        try:
-            async with asyncio.timeout(_PROBE_TIMEOUT_S):
-                answer = await self._replicas[index].describe(model, version)
-        except GatewayError as error:
-            answer = error
-        except TimeoutError:
-            where = f"backend {self.name} at {self._roster.addresses[index]}"
-            answer = BackendTimeout(f"{where} did not answer in {_PROBE_TIMEOUT_S:g} s")
+        answer = await self._told(index, self._replicas[index].describe(model, version))
         ready = isinstance(answer, ModelDescription | UnknownModel)
         self._roster.probed(index, ready=ready)
         return answer
+
+    async def _told(self, index: int, call: Awaitable[_T]) -> _T | GatewayError:
+        """What a replica says, or why it does not."""
+        try:
+            async with asyncio.timeout(_PROBE_TIMEOUT_S):
+                return await call
+        except GatewayError as error:
+            return error
+        except TimeoutError:
+            where = f"backend {self.name} at {self._roster.addresses[index]}"
+            return BackendTimeout(f"{where} did not answer in {_PROBE_TIMEOUT_S:g} s")
 
 
 def _now() -> float:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from gateway.backends import replicas
 from gateway.backends.standing import MAX_FAILURES
 from gateway.errors import BackendError, BackendUnavailable
 from gateway.messages import Deadline, InferRequest, InferResponse, ModelDescription
@@ -261,3 +262,18 @@ async def _refused(backends: Set) -> str:
     with pytest.raises(BackendUnavailable) as refused:
         await backends.backend.infer(BATCH, FAR)
     return refused.value.message
+
+
+def test_a_replica_that_hangs_keeps_nobody_from_telling_the_versions(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A TF Serving is asked for them before it is probed: it would never be found out."""
+    monkeypatch.setattr(replicas, "_PROBE_TIMEOUT_S", 0.02)
+
+    async def story() -> None:
+        both = Set([Replica("1", go=asyncio.Event()), Replica("2")])
+        async with asyncio.timeout(20):
+            (status,) = await both.backend.versions("iris")
+        assert status.version == "2"
+
+    run(story)

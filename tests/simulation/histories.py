@@ -27,6 +27,7 @@ LIMITS = st.builds(
     max_delay_s=st.sampled_from([0.0, 1.0, 3.0]),
     max_queued_rows=st.integers(6, 24),
     max_in_flight=st.integers(1, 3),
+    min_in_flight=st.sampled_from([None, None, 1]),
 )
 # A coarse grid, so that what can coincide does.
 _MOMENTS = st.integers(0, 40).map(lambda quarter: quarter / 4)
@@ -84,6 +85,7 @@ class Watched(FaultySimulation):
     sent: dict[tuple[int, BatchKey, int], list[int]] = field(
         default_factory=lambda: defaultdict(list)
     )
+    in_flight_limits: dict[int, set[int]] = field(default_factory=lambda: defaultdict(set))
 
     def __post_init__(self) -> None:
         backend = Backend(CURVE.at, self.history.replicas, Random(1))
@@ -110,10 +112,24 @@ class Watched(FaultySimulation):
         for entry in batch.entries:
             assert entry.deadline > self.now, "sent after its deadline"
             assert entry.id in entry.slot.waiting, "sent after its end"
+        self._check_order(batch.entries)
         number = list(self.limits_of).index(plan)
+        self.in_flight_limits[number].add(plan.in_flight.limit)
         for entry in self._first_time(batch.entries):
             self.sent[number, batch.key, entry.priority].append(entry.id)
         super()._launch(batch)
+
+    def _check_order(self, entries: list[Entry[Request]]) -> None:
+        """Within a batch and a priority the sooner deadline goes first, among equals who came first."""
+        for priority in (HIGH, NORMAL, LOW):
+            fresh = [
+                (entry.deadline, entry.id)
+                for entry in entries
+                if entry.priority == priority
+                and entry.id not in self._seen
+                and not entry.travels_alone
+            ]
+            assert fresh == sorted(fresh), "a later deadline went before a sooner one"
 
     def _first_time(self, entries: list[Entry[Request]]) -> Iterator[Entry[Request]]:
         """Those that could join others and never expire; halves went before, and go first."""

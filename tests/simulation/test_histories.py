@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from gateway.batching import BatchLimits
 from gateway.simulation.faults import Faults
@@ -50,6 +52,28 @@ def _check_end(end: Ended, history: History) -> None:
             assert arrival.is_poison or history.faults.failing
         case "refused":
             assert end.at == arrival.at
+
+
+@settings(max_examples=20, deadline=None)
+@given(history=HISTORIES, rows=st.integers(1, 3), replicas=st.integers(1, 3))
+def test_the_promises_hold_while_the_number_in_flight_is_found_by_trying(
+    history: History, rows: int, replicas: int
+) -> None:
+    """In a crowd after the history, long enough for trials of fewer batches in flight and of more."""
+    begins = 50.0  # when all of the history has ended
+    crowd = [
+        Arrival(at=begins + n / 4, rows=rows, key=KEYS[0], deadline=begins + n / 4 + 20 + n % 7)
+        for n in range(400)
+    ]
+    limits = BatchLimits(max_batch_rows=6, max_queued_rows=24, max_in_flight=3, min_in_flight=1)
+    faults = replace(history.faults, closes_at=math.inf, reloads={45.0: limits})
+    whole = History([*history.arrivals, *crowd], history.limits, faults, replicas)
+    watched = Watched(whole)
+    ended = watched.happen()
+    assert Counter(end.arrival for end in ended) == Counter(whole.arrivals)
+    for end in ended:
+        _check_end(end, whole)
+    assert len(watched.in_flight_limits[max(watched.in_flight_limits)]) > 1
 
 
 @settings(max_examples=50, deadline=None)

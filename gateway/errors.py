@@ -22,6 +22,7 @@
         ├── BackendRefused         it answered with an error of its own
         │   └── InputRefused           which says that the input is at fault
         │       └── InputTooLarge          for its size
+        ├── BatchRefused           it says that the input is at fault, of several requests together
         └── BackendInvalid         it answered with the wrong names, dtypes, shapes or rows
 
 Rules: each class holds plain values (`http_status`, `grpc_code`, `reason`, `retryable`), so that this
@@ -40,6 +41,7 @@ __all__ = [
     "BackendRefused",
     "BackendTimeout",
     "BackendUnavailable",
+    "BatchRefused",
     "BodyTooLarge",
     "CallerError",
     "CallerLeft",
@@ -267,6 +269,15 @@ class InputTooLarge(InputRefused):
     http_status = 413
     grpc_code = "RESOURCE_EXHAUSTED"
     reason = "input_too_large"
+
+
+class BatchRefused(BackendError):
+    """The backend refused the input of a batch, and not for which of its requests: they may be sent again."""
+
+    http_status = 503
+    grpc_code = "UNAVAILABLE"
+    reason = "batch_refused"
+    retryable = True
 
 
 class BackendInvalid(BackendError):

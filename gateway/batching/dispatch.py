@@ -20,7 +20,7 @@ import math
 from collections.abc import Callable, Iterable
 from functools import partial
 
-from gateway.batching.endings import report, tell, why_expired
+from gateway.batching.endings import blaming_nobody, report, tell, why_expired
 from gateway.batching.entry import Batch, Entry
 from gateway.batching.flight import Caller, Flight, RunBatch, own_copy
 from gateway.batching.limits import BatchLimits, Lease, SharedSlots
@@ -235,7 +235,9 @@ class Dispatcher:
     def _end(self, flight: Flight) -> None:
         del self._flights[flight.batch]
         waiting = self.plan.still_waiting(flight.batch)
-        flight.halved = flight.was_refused_together and self._retries.spend()
+        if flight.was_refused_together:
+            flight.halved = self._retries.spend()
+            flight.error = flight.error if flight.halved else blaming_nobody(flight)
         if flight.halved:
             self.plan.halve(flight.batch)
         elif flight.is_overdue:
@@ -259,7 +261,7 @@ class Dispatcher:
 
     def _finish(self, batch: Batch[Caller], backend_s: float | None) -> None:
         now = self._clock()
-        self._retries.note_answer()
+        self._retries.note_answer(len(batch.entries))
         self.plan.patience.is_pressed = self._pressure.note(now, self._cpu_clock())
         self.plan.finish(batch, backend_s, now)
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 
 from gateway.batching.entry import Entry
-from gateway.batching.flight import Caller
-from gateway.errors import GatewayError
+from gateway.batching.flight import Caller, Flight
+from gateway.errors import BatchRefused, GatewayError, InputRefused
 
-__all__ = ["report", "tell", "why_expired"]
+__all__ = ["blaming_nobody", "report", "tell", "why_expired"]
 
 
 def why_expired(entry: Entry[Caller], now: float) -> str:
@@ -25,6 +25,18 @@ def why_expired(entry: Entry[Caller], now: float) -> str:
         queued_s = entry.batch.left_at - entry.arrived
         where = f"of which {queued_s:.3f} s in the queue and {waited_s - queued_s:.3f} s in flight"
     return f"deadline passed after {waited_s:.3f} s {where}"
+
+
+def blaming_nobody(flight: Flight) -> GatewayError | None:
+    """The error of requests that were refused together and are not asked apart: each may be without fault."""
+    if not isinstance(flight.error, InputRefused):
+        return flight.error
+    error = BatchRefused(
+        f"a batch of {len(flight.batch.entries)} requests was refused, maybe for one of the others: so many were lately"
+        f" that they are not asked apart ({flight.error})"
+    )
+    error.__cause__ = flight.error
+    return error
 
 
 def tell(entry: Entry[Caller], error: GatewayError) -> None:

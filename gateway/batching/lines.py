@@ -7,7 +7,6 @@ whose first has the higher priority, and then has to be served sooner. Every ope
 from __future__ import annotations
 
 import itertools
-from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import Generic, TypeVar
 
@@ -36,7 +35,7 @@ class Lines(Generic[T]):
     # - `_open` has every open line in which somebody stands, and of the empty ones, which know how long their
     #   batches take, only so many: clients choose the keys. Keys with parameters are of any size, and not kept.
     # - `_latencies` are of kinds whose lines are not kept: those that travel alone, or have parameters.
-    # - `_heads[p]` holds, besides dead ones, the first of priority p of every line but those in `_again`.
+    # - `_heads[p]` holds, besides dead ones, the first of priority p of every line.
 
     def __init__(self, max_batch_rows: int) -> None:
         self.rows = 0
@@ -44,7 +43,6 @@ class Lines(Generic[T]):
         self._max_batch_rows = max_batch_rows
         self._queued: dict[int, Entry[T]] = {}
         self._open: dict[BatchKey, Line[T]] = {}
-        self._again: deque[Line[T]] = deque()
         self._joined_last: Line[T] = Line(closed=True)
         self._latencies: dict[BatchKey, Latency] = {}
         self._heads: dict[int, LazyHeap[tuple[float, int]]] = {
@@ -56,11 +54,7 @@ class Lines(Generic[T]):
         return len(self._queued)
 
     def first(self, priorities: Sequence[int]) -> Line[T] | None:
-        """The line that goes first, None if nothing is queued. What was put back goes before all others."""
-        while self._again:
-            if self._again[0].entries:
-                return self._again[0]
-            self._again.popleft()
+        """The line that goes first, None if nothing is queued."""
         if self.rows == self._joined_last.rows:  # as nearly always: there is no other
             return self._joined_last if self.rows else None
         for priority in priorities:
@@ -115,14 +109,14 @@ class Lines(Generic[T]):
         if self._join(line, entry):
             self._heads[entry.priority].push((entry.start_by, entry.id))
 
-    def put_first(self, entries: Sequence[Entry[T]]) -> None:
-        """Queue requests before all others, in a line that nobody else joins."""
+    def put_back(self, entries: Sequence[Entry[T]]) -> None:
+        """Queue requests again, in a line that nobody else joins and that goes by their own priorities and deadlines."""
         if not entries:
             return
         line: Line[T] = Line(latency=self.latency_of(entries[0].key), closed=True)
         for entry in entries:
-            self._join(line, entry)
-        self._again.appendleft(line)
+            if self._join(line, entry):
+                self._heads[entry.priority].push((entry.start_by, entry.id))
 
     def remove(self, entry: Entry[T]) -> None:
         """Let a queued request go."""

@@ -170,15 +170,15 @@ class Plan(Generic[T]):
     def halve(self, batch: Batch[T]) -> None:
         """Free the batch's slot and queue its requests that still wait again, as two halves.
 
-        They go before all others and nobody joins them. The bound does not hold for them: they were
-        accepted once.
+        Nobody joins them, and they go as they went before: by their own priorities and deadlines. The bound
+        does not hold for them: they were accepted once.
         """
         self.slots.release(None)
         del self._flights[batch]
         waiting = self.still_waiting(batch)
         middle = (len(waiting) + 1) // 2
-        for half in (waiting[middle:], waiting[:middle]):
-            self._lines.put_first(half)
+        for half in (waiting[:middle], waiting[middle:]):
+            self._lines.put_back(half)
             for entry in half:
                 entry.batch = None
 

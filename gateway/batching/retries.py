@@ -1,9 +1,9 @@
 """May a batch that was refused be sent again in halves?
 
-Pure. One bad request among 64 costs six more refusals, and as many answers; a backend that refuses everything would
-be sent 127 batches in place of one. So each refusal that is followed by halves costs one, and each answer gives
-one back, up to a bound: bad requests are found for as long as there are good ones beside them, and a backend that
-only refuses is soon left alone.
+Pure. One bad request among 64 costs six more refusals, and as many answers; a backend that refuses everything would be
+sent 127 batches in place of one. So each refusal that is followed by halves costs one, and each request that is answered
+gives one back, up to a bound: bad requests are found for as long as that saves more others than it costs calls, a third of all
+or more, and a backend that only refuses is soon left alone. In the long run there are at most two more calls for each answer.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ class RetryBudget:
     def __init__(self) -> None:
         self.left = _MOST
 
-    def note_answer(self) -> None:
-        """A batch was answered."""
+    def note_answer(self, requests: int) -> None:
+        """A batch of so many requests was answered."""
         if self.left < _MOST:
-            self.left += 1
+            self.left = min(self.left + requests, _MOST)
 
     def spend(self) -> bool:
         """Whether one more may be; if so, it counts."""

@@ -159,7 +159,7 @@ class FaultySimulation(Simulation[Batch[Request]]):
         is_refused = any(entry.slot.arrival.is_poison for entry in batch.entries)
         is_lost = batch in self._failing or (is_refused and len(batch.entries) == 1)
         if not is_refused and not is_lost:
-            self._retries.note_answer()
+            self._retries.note_answer(len(batch.entries))
             super()._land(batch)
         elif not is_lost and self._retries.spend():
             del self._flights[batch]

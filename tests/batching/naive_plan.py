@@ -27,7 +27,6 @@ class Waiting:
     priority: int
     group: object
     is_closed: bool
-    is_again: bool = False
 
     @property
     def weight(self) -> int:
@@ -44,7 +43,7 @@ class Taken:
 
 
 class NaivePlan:
-    """What is queued, those that were put back first."""
+    """What is queued."""
 
     def __init__(self, limits: BatchLimits, plan: Plan[str]) -> None:
         self.limits = limits
@@ -85,8 +84,7 @@ class NaivePlan:
         self.led = [p for p in self.led if p != batch[0].priority] + [batch[0].priority]
 
     def _first_line(self, queue: list[Waiting]) -> list[Waiting]:
-        again = [w for w in queue if w.is_again]
-        first = again[0] if again else min(self._heads(queue), key=self._urgency)
+        first = min(self._heads(queue), key=self._urgency)
         return sorted([w for w in queue if w.group == first.group], key=self._order)
 
     def _heads(self, queue: list[Waiting]) -> list[Waiting]:

@@ -91,12 +91,12 @@ def test_halves_are_sent_for_as_long_as_there_are_answers_beside() -> None:
     budget = RetryBudget()
     assert all(budget.spend() for _ in range(100))
     assert not budget.spend()
-    budget.note_answer()
-    assert [budget.spend(), budget.spend()] == [True, False]
+    budget.note_answer(2)
+    assert [budget.spend(), budget.spend(), budget.spend()] == [True, True, False]
 
 
 def test_answers_are_not_saved_up_beyond_the_bound() -> None:
     budget = RetryBudget()
-    for _ in range(1000):
-        budget.note_answer()
+    budget.spend()
+    budget.note_answer(64)
     assert budget.left == 100

@@ -7,6 +7,7 @@ import math
 import pytest
 
 from gateway.batching import BatchLimits
+from gateway.batching.entry import HIGH, LOW
 from gateway.errors import QueueFull
 from tests.batching.desk import Desk, ids, taken
 
@@ -139,7 +140,7 @@ def test_a_finished_request_does_not_expire() -> None:
     assert desk.plan.expire(math.inf) == []
 
 
-def test_halves_go_first_and_nobody_joins_them() -> None:
+def test_halves_go_as_they_went_before_and_nobody_joins_them() -> None:
     desk = Desk(BatchLimits(max_in_flight=1))
     sent = [desk.offer() for _ in range(5)]
     batch = taken(desk.plan.take(0.0))
@@ -152,6 +153,16 @@ def test_halves_go_first_and_nobody_joins_them() -> None:
     desk.plan.finish(halves[1], None)
     assert [ids(half) for half in halves] == [[sent[0], sent[2]], [sent[3], sent[4]]]
     assert desk.take() == [later]
+
+
+def test_halves_go_behind_a_higher_priority_and_a_sooner_deadline() -> None:
+    desk = Desk(BatchLimits(max_batch_rows=4, max_in_flight=9))
+    refused = [desk.offer(deadline=9.0, priority=LOW) for _ in range(4)]
+    desk.plan.halve(taken(desk.plan.take(0.0)))
+    late, high = desk.offer(priority=LOW), desk.offer(priority=HIGH)
+    sooner = desk.offer(key="b", deadline=8.0, priority=LOW)
+    batches = [desk.take() for _ in range(5)]
+    assert batches == [[high, late], [sooner], refused[:2], refused[2:], []]
 
 
 def test_a_request_that_was_halved_can_still_leave_and_expire() -> None:

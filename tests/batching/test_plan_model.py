@@ -130,8 +130,8 @@ class PlanMachine(RuleBasedStateMachine):
         batch, waiting = self._land(data)
         self.plan.halve(batch)
         middle = (len(waiting) + 1) // 2
-        self.model.queue[:0] = [
-            replace(w, group=("half", batch, number), is_closed=True, is_again=True)
+        self.model.queue += [
+            replace(w, group=("half", batch, number), is_closed=True)
             for number, half in enumerate((waiting[:middle], waiting[middle:]))
             for w in half
         ]

@@ -83,6 +83,6 @@ def test_batches_keep_to_the_smaller_of_both_limits(
                 assert answer.json()["outputs"][0]["data"] == column(10)["inputs"][0]["data"]
                 if told:
                     assert answer.headers["x-tandem-batch-rows"] == str(sent[0])
-                assert seen == sent
+                assert sorted(seen, reverse=True) == sent  # several are under way at once
 
     asyncio.run(story())

@@ -57,6 +57,20 @@ def test_nobody_waits_ten_seconds_longer_than_another_kind_because_it_has_more_t
     assert [desk.take(9.6), desk.take(9.6), desk.take(9.6)] == [[hasty], [patient], [later]]
 
 
+def test_of_its_own_kind_who_has_more_time_waits_until_no_sooner_deadline_is_left() -> None:
+    """Two a second leave, and two come with 5 s each: it goes at 35, with those that have until 40 as it has."""
+    desk = Desk(BatchLimits(max_batch_rows=2))
+    patient = desk.offer(deadline=40.0)
+    for second in range(60):
+        for _ in range(2):
+            desk.offer(at=float(second), deadline=second + 5.0)
+        batch = taken(desk.plan.take(float(second)))
+        desk.plan.finish(batch, None, second + 1.0)
+        if patient in ids(batch):
+            break
+    assert second == 35
+
+
 def test_a_higher_priority_goes_before_a_sooner_deadline() -> None:
     desk = Desk(BatchLimits(max_batch_rows=1, max_in_flight=9))
     low = desk.offer(deadline=5.0, priority=LOW)

@@ -23,14 +23,15 @@ class Rotation:
     __slots__ = ("_led", "_turn", "order")
 
     def __init__(self) -> None:
-        self.order = HIGHEST_FIRST
+        self.order: tuple[int, ...] = HIGHEST_FIRST
         self._turn = 0
         self._led = list(reversed(HIGHEST_FIRST))  # the longest ago first
 
     def note(self, priority: int) -> None:
         """A batch left, and the first request in it has this priority."""
-        self._turn = (self._turn + 1) % _TURNS
-        self._led.remove(priority)
-        self._led.append(priority)
-        low, middle, high = self._led
-        self.order = (low, middle, high) if self._turn == _TURNS - 1 else HIGHEST_FIRST
+        self._turn = turn = (self._turn + 1) % _TURNS
+        led = self._led
+        if led[-1] != priority:
+            led.remove(priority)
+            led.append(priority)
+        self.order = tuple(led) if turn == _TURNS - 1 else HIGHEST_FIRST

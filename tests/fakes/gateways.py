@@ -9,13 +9,14 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import httpx
+import tomlkit
 
 from gateway.app import Gateway
 from gateway.control.source import ConfigFile
 from gateway.telemetry.metrics import sample_values
 from tests.fakes.arithmetic import Arithmetic, serving
 
-__all__ = ["Stack", "against", "running", "sample", "until"]
+__all__ = ["Stack", "against", "one_in_flight", "running", "sample", "until"]
 
 LISTEN = """
 [listen]
@@ -49,9 +50,6 @@ backend = "tf"
 backend = "torch"
 """
 
-ONE_IN_FLIGHT = "[models.tokens]\nbatching = { max_in_flight = 1 }\n"
-"""Settings with which what comes while a batch is at the backend waits for its end."""
-
 
 @dataclasses.dataclass
 class Stack:
@@ -79,6 +77,19 @@ def sample(gateway: Gateway, name: str, **labels: str) -> float:
     return sum(value for key, value in values.items() if wanted <= set(key))
 
 
+def one_in_flight(text: str) -> str:
+    """A configuration whose models have one batch in flight each, where they say nothing of it.
+
+    So that what comes while a batch is at the backend waits for its end, and tests can count on it.
+    """
+    document = tomlkit.parse(text)
+    for model in document.get("models", {}).values():
+        batching = model.setdefault("batching", {})
+        if "min_in_flight" not in batching:
+            batching.setdefault("max_in_flight", 1)
+    return tomlkit.dumps(document)
+
+
 @asynccontextmanager
 async def running(
     path: Path,
@@ -94,7 +105,8 @@ async def running(
             await stack.enter_async_context(serving(backend))
         addresses = {name: backend.address for name, backend in served.items()}
         # Blocking, but the loop has nothing else to do yet.
-        path.write_text(LISTEN + settings + BACKENDS.format(**addresses) + models)  # noqa: ASYNC240
+        text = one_in_flight(LISTEN + settings + BACKENDS.format(**addresses) + models)
+        path.write_text(text)  # noqa: ASYNC240
         file = ConfigFile(path)
         gateway = await stack.enter_async_context(Gateway(file, file.load()))
         yield Stack(

@@ -19,7 +19,7 @@ from gateway.front.process import Certificate, EnvoyProcess, started_envoy
 from gateway.messages import InferRequest
 from gateway.tensors import Tensor
 from tests.fakes.arithmetic import Arithmetic, Gate, serving
-from tests.fakes.gateways import BACKENDS, LISTEN, MODELS
+from tests.fakes.gateways import BACKENDS, LISTEN, MODELS, one_in_flight
 from tests.fronts import listened
 
 __all__ = [
@@ -74,7 +74,7 @@ async def behind_envoy(
         for backend in served.values():
             await stack.enter_async_context(serving(backend))
         addresses = {name: backend.address for name, backend in served.items()}
-        text = LISTEN + settings + BACKENDS.format(**addresses) + models
+        text = one_in_flight(LISTEN + settings + BACKENDS.format(**addresses) + models)
         path.write_text(text)  # noqa: ASYNC240 - the loop has nothing else to do yet
         envoy = await stack.enter_async_context(started_envoy(path, ListenOverrides(), certificate))
         scheme = "https" if certificate else "http"

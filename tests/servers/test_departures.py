@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 
 from tests.fakes.arithmetic import Gate
-from tests.fakes.gateways import ONE_IN_FLIGHT, Stack, against, until
+from tests.fakes.gateways import Stack, against, until
 
 PATH = "/v1/models/tokens:predict"
 
@@ -44,7 +44,7 @@ def test_a_client_that_leaves_the_queue_is_never_sent(tmp_path: Path) -> None:
         assert stack.count("tandem_requests_total", reason="ok") == 2
         assert stack.gateway.pipeline.in_flight == 0
 
-    against(tmp_path, scenario, settings=ONE_IN_FLIGHT)
+    against(tmp_path, scenario)
 
 
 def test_a_batch_that_nobody_waits_for_is_given_up(tmp_path: Path) -> None:
@@ -113,4 +113,4 @@ def test_many_leavers_among_many_stayers(tmp_path: Path) -> None:
         assert stack.backends["tf"].batches == [1, 40]
         assert stack.count("tandem_requests_total", reason="caller_left") == 40
 
-    against(tmp_path, scenario, settings=ONE_IN_FLIGHT)
+    against(tmp_path, scenario)

@@ -20,7 +20,7 @@ from gateway.scene import Route
 from gateway.servers.http_call import Question, Reply
 from gateway.servers.tfs_rest import TfsRest
 from tests.fakes.arithmetic import Gate
-from tests.fakes.gateways import ONE_IN_FLIGHT, Stack, running, until
+from tests.fakes.gateways import Stack, running, until
 from tests.servers.in_one_piece import OIP, TFS, against, asked, asked_alone, connected
 
 
@@ -55,7 +55,7 @@ def test_a_request_that_is_several_batches_is_answered(tmp_path: Path, path: str
     against(
         tmp_path,
         scenario,
-        "[models.tokens]\nbatching = { max_batch_rows = 4, max_in_flight = 1 }\n",
+        "[models.tokens]\nbatching = { max_batch_rows = 4 }\n",
     )
 
 
@@ -86,7 +86,7 @@ def test_a_bug_in_writing_one_answer_spares_its_batch_mates(
     monkeypatch.setattr(TfsRest, "reply", fragile)
 
     with caplog.at_level(logging.CRITICAL, "tandem"):
-        against(tmp_path, one_of_a_batch_fails, ONE_IN_FLIGHT)
+        against(tmp_path, one_of_a_batch_fails)
 
 
 def test_a_bug_in_booking_one_answer_spares_its_batch_mates(
@@ -102,7 +102,7 @@ def test_a_bug_in_booking_one_answer_spares_its_batch_mates(
     monkeypatch.setattr(answering, "answered", fragile)
 
     with caplog.at_level(logging.CRITICAL, "tandem"):
-        against(tmp_path, one_of_a_batch_fails, ONE_IN_FLIGHT)
+        against(tmp_path, one_of_a_batch_fails)
 
 
 async def one_of_a_batch_fails(stack: Stack) -> None:
@@ -132,7 +132,7 @@ def test_what_the_head_said_is_forgotten_when_the_configuration_changes(tmp_path
         async with connected(stack) as client:
             assert (await asked(client, TFS, body))[0] == 200
             text = stack.path.read_text()
-            moved = text.replace("[models.tokens.arms.tf]", "[models.others.arms.tf]")
+            moved = text.replace("[models.tokens.", "[models.others.")
             stack.path.write_text(moved)
             await until(lambda: "tokens" not in stack.gateway.pipeline.table.models)
             assert (await asked(client, TFS, body))[0] == 404

@@ -13,7 +13,7 @@ import pytest
 from gateway.servers.direct import Errand
 from gateway.servers.fronts import OwnFront
 from tests.fakes.arithmetic import Gate
-from tests.fakes.gateways import ONE_IN_FLIGHT, Stack, until
+from tests.fakes.gateways import Stack, until
 from tests.fakes.gateways import against as loosely  # requests may end on the other way
 from tests.servers.in_one_piece import TFS, against, asked, asked_alone, connected, post
 
@@ -78,7 +78,7 @@ def test_one_that_leaves_while_its_several_batches_wait_is_booked_once(tmp_path:
     against(
         tmp_path,
         scenario,
-        "[models.tokens]\nbatching = { max_batch_rows = 4, max_in_flight = 1 }\n",
+        "[models.tokens]\nbatching = { max_batch_rows = 4 }\n",
     )
 
 
@@ -104,7 +104,7 @@ def test_one_that_leaves_before_the_first_step_of_its_task_is_booked(
     against(
         tmp_path,
         scenario,
-        "[models.tokens]\nbatching = { max_batch_rows = 4, max_in_flight = 1 }\n",
+        "[models.tokens]\nbatching = { max_batch_rows = 4 }\n",
     )
 
 
@@ -124,7 +124,7 @@ def test_one_with_a_large_body_that_leaves_the_queue_is_noticed(tmp_path: Path) 
             gate.opened.set()
         assert stack.count("tandem_requests_total", reason="caller_left") == 1
 
-    loosely(tmp_path, scenario, settings=ONE_IN_FLIGHT)
+    loosely(tmp_path, scenario)
 
 
 def test_a_body_that_comes_apart_from_its_head_takes_the_direct_way(tmp_path: Path) -> None:

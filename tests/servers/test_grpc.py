@@ -17,7 +17,7 @@ from gateway.codecs import oip_proto, tfs_proto
 from gateway.messages import InferRequest, Target
 from gateway.tensors import Tensor
 from tests.fakes.arithmetic import Gate
-from tests.fakes.gateways import ONE_IN_FLIGHT, Stack, running, until
+from tests.fakes.gateways import Stack, running, until
 
 X = Tensor("x", "FP32", np.array([[1, 2, 3, 4]], np.float32))
 PAIR = (
@@ -32,7 +32,7 @@ INFER = "/inference.GRPCInferenceService/ModelInfer"
 def against(path: Path, scenario: Callable[[Stack, grpc.aio.Channel], Awaitable[None]]) -> None:
     async def run() -> None:
         async with (
-            running(path / "tandem.toml", settings=ONE_IN_FLIGHT) as stack,
+            running(path / "tandem.toml") as stack,
             grpc.aio.insecure_channel(stack.grpc) as channel,
         ):
             await scenario(stack, channel)

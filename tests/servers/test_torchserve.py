@@ -218,8 +218,9 @@ def test_a_reload_loses_no_body_that_is_being_read(tmp_path: Path, form: Mapping
             try:
                 asked = group.create_task(stack.rest.post(FLOATS, **form))
                 await until(lambda: stack.count("tandem_heavy_queued") == 1)
-                more = "[models.floats.batching]\nmax_batch_rows = 8\nmax_queued_rows = 8000\n"
-                stack.path.write_text(stack.path.read_text() + more)
+                heading = "[models.floats.batching]\n"
+                more = f"{heading}max_batch_rows = 8\nmax_queued_rows = 8000\n"
+                stack.path.write_text(stack.path.read_text().replace(heading, more))
                 reloads = "tandem_config_reloads_total"
                 await until(lambda: stack.count(reloads, outcome="applied") == 1)
             finally:

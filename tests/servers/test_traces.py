@@ -15,7 +15,7 @@ from gateway.codecs import oip_proto, tfs_proto
 from gateway.messages import InferRequest
 from gateway.tensors import Tensor
 from tests.fakes.arithmetic import Gate
-from tests.fakes.gateways import ONE_IN_FLIGHT, Stack, against, until
+from tests.fakes.gateways import Stack, against, until
 
 PARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 TRACED = {"traceparent": PARENT, "tracestate": "a=1", "x-request-id": "r-1"}
@@ -102,7 +102,7 @@ def test_a_batch_of_several_has_a_trace_of_its_own_and_the_log_tells_whose(
         assert f"r-1 {PARENT}" in fields["joins"]
         assert "r-2" in fields["joins"]
 
-    against(tmp_path, scenario, settings=ONE_IN_FLIGHT)
+    against(tmp_path, scenario)
 
 
 @pytest.mark.parametrize("arm", ["tf", "torch"])

@@ -8,14 +8,14 @@ from __future__ import annotations
 __all__ = ["Pressure"]
 
 _WINDOW_S = 0.05
-_HIGH_RATIO = 0.75
+_HIGH_RATIO = 0.5
 
 
 class Pressure:
     """How much of its time a thread has computed.
 
     Attributes:
-        is_high: Whether it was more than three quarters of the latest 50 ms and more.
+        is_high: Whether it was more than half of the latest 50 ms and more.
     """
 
     __slots__ = ("_cpu_s", "_since", "is_high")

@@ -140,13 +140,15 @@ def backend_launch(name: str, backend: BackendConfig, tools: Tools) -> Launch:
 
 
 def describe_backend(backend: BackendConfig, tools: Tools) -> str:
-    """What a person should know of how it is served."""
+    """What a person should know of how it is served and asked: both are in what an arm is measured to take."""
+    asked = "REST" if backend.is_rest else "gRPC"
     threads = f"{tools.threads} thread{'' if tools.threads == 1 else 's'}"
     if backend.kind == "oip":
-        return f"AOTInductor packages in the PyTorch server, {threads}"
+        where = "by a Unix socket" if backend.address.startswith(UNIX) else "over TCP"
+        return f"AOTInductor packages in the PyTorch server, {threads}, {asked} {where}"
     if tools.model_server is not None:
-        return f"{MODEL_SERVER} ({tools.model_server}), {threads}"
-    return f"stand-in on the tensorflow package, {threads} (no {MODEL_SERVER} on PATH)"
+        return f"{MODEL_SERVER} ({tools.model_server}), {threads}, {asked} over TCP"
+    return f"stand-in on the tensorflow package (no {MODEL_SERVER} on PATH), {threads}, {asked} over TCP"
 
 
 def gateway_launch(path: Path, config: Config, tools: Tools, *, workers: int = 1) -> Launch:

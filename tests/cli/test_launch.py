@@ -102,6 +102,7 @@ def test_the_torch_server_listens_on_a_unix_socket(tools: Tools) -> None:
     ports = ("--rest", "127.0.0.1:0", "--grpc", "127.0.0.1:0")
     assert argv[-8:] == (*ports, "--unix", "/run/torch.sock", "--threads", "3")
     taken = listeners(parse(CONFIG, "t.toml"), {"torch": backend})
+    assert describe_backend(backend, tools).endswith("3 threads, REST by a Unix socket")
     assert taken["backends.torch.address"] == "unix:/run/torch.sock"
     assert len(taken) == 4
 

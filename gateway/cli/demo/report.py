@@ -41,7 +41,7 @@ def legend() -> str:
         " p50, p95, p99: as this client saw\n them; it shares the machine's cores with all servers."
         " queue, backend: medians, as the gateway saw them. accuracy,\n agree: of the whole test set,"
         " asked of each arm alone. Intervals: 95 %, over blocks. A shadow's arm also serves\n what is"
-        " mirrored to it. ÷ says how times compare under this load, on this machine."
+        " mirrored to it. ÷ says how times compare under this load,\n on this machine, each backend asked as said above."
     )
 
 

@@ -29,6 +29,8 @@ address = "{torch}"
 [models.minilm.arms]
 tf = {{ backend = "tf" }}
 torch = {{ backend = "torch" }}
+[models.minilm.batching]
+max_in_flight = 1
 [models.minilm.sequence]
 buckets = [128]
 min_length = 2

@@ -206,15 +206,23 @@ def test_what_may_not_be_repeated_is_lost_with_its_replica(kind: str, *, hedges:
     run(story)
 
 
+async def asked_without_a_hedge(
+    group: asyncio.TaskGroup,
+) -> tuple[asyncio.Task[str], Hedged, Hanging]:
+    """A batch hangs, and the budget has refused it a second call."""
+    hung = Hanging()
+    both = Hedged(hung, Replica("2"), has_budget=False)
+    call = await asked(group, both, hung)
+    await until(lambda: bool(both.outcomes()))
+    return call, both, hung
+
+
 def test_with_hedging_too() -> None:
     """Where the budget is spent; else the hedge is there already."""
 
     async def story() -> None:
-        hung, well = Hanging(), Replica("2")
-        both = Hedged(hung, well, has_budget=False)
         async with asyncio.TaskGroup() as group:
-            call = await asked(group, both, hung)
-            await until(lambda: bool(both.outcomes()))
+            call, both, hung = await asked_without_a_hedge(group)
             await probed(both, hung)
         assert call.result() == "2"
         assert both.outcomes() == {"refused": 1}
@@ -227,11 +235,8 @@ def test_a_hedge_that_was_refused_is_taken_when_there_is_room() -> None:
     """By the same batch; it is counted as refused once, whatever it was before."""
 
     async def story() -> None:
-        hung, well = Hanging(), Replica("2")
-        both = Hedged(hung, well, has_budget=False)
         async with asyncio.TaskGroup() as group:
-            call = await asked(group, both, hung)
-            await until(lambda: bool(both.outcomes()))
+            call, both, _ = await asked_without_a_hedge(group)
             hedging = both.backend._hedging
             assert hedging is not None
             for _ in range(100):
